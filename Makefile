@@ -1,0 +1,47 @@
+# The two commands a newcomer needs are `make demo` and `make test`; each sets up what it needs by itself.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SCENARIO ?= scenarios/ps100_round_robin.toml
+
+.PHONY: demo test lint unit bench lock peers clean help
+
+help:
+	@echo "make demo    run the PS100 walkthrough in virtual time"
+	@echo "make test    lint and every test, with the real peers (libiscsi's tools, tgt, tshark) where they can be had"
+	@echo "make lint    ruff, mypy --strict, import-linter"
+	@echo "make bench   the benchmarks, as ratios"
+	@echo "make lock    pin the requirements anew"
+
+demo: .venv/ready
+	$(BIN)/mpiolab run $(SCENARIO)
+
+test: .venv/ready peers lint unit
+
+unit: .venv/ready
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	$(BIN)/python -m pytest -p no:xdist -m benchmark_ratio -s tests/bench
+
+peers:
+	sh tools/peers.sh
+
+lock:
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/pip install -q uv
+	.venv/lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+
+.venv/ready: requirements.lock pyproject.toml tools/setup.sh
+	PYTHON=$(PYTHON) sh tools/setup.sh
+	touch .venv/ready
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs

@@ -1,0 +1,21 @@
+#!/bin/sh
+# The real programs the interop tests drive: libiscsi's tools, tgt, tshark, from Debian's packages.
+# Installed here when that may be done without asking; otherwise the tests that need them say so and are skipped,
+# unless MPIOLAB_REQUIRE_PEERS=1, which turns a missing peer into a failure.
+set -eu
+missing=
+for pair in iscsi-ls:libiscsi-bin iscsi-perf:libiscsi-bin tgtd:tgt tshark:tshark; do
+    program=${pair%%:*} package=${pair#*:}
+    if ! command -v "$program" >/dev/null 2>&1 && ! [ -x "/usr/sbin/$program" ]; then
+        case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
+    fi
+done
+[ -n "$missing" ] || exit 0
+. "$(dirname "$0")/root.sh"
+# shellcheck disable=SC2086 — the list is meant to be split
+if command -v apt-get >/dev/null 2>&1 && as_root apt-get update -qq &&
+    as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null; then
+    exit 0
+fi
+echo "real peers not installed:$missing (Debian packages); the interop tests that need them will be skipped" >&2
+[ "${MPIOLAB_REQUIRE_PEERS:-0}" != 1 ]
