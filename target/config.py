@@ -1,0 +1,157 @@
+"""What an array is told before it starts: addresses, volumes, who may use them, and its limits.
+
+Plain frozen values, checked when they are made; `harness` builds them from a file, a library user by hand.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import Enum
+
+from iscsi.chap import ChapPolicy
+from iscsi.constants import ISCSI_PORT
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be meant; the text names the field and what was expected."""
+
+
+class ArrayKind(Enum):
+    """How an array presents its interfaces to an initiator."""
+
+    REDIRECTING = "redirecting"
+    """One group address; each login there is redirected to a portal (EqualLogic, FACTS C.1)."""
+    LISTED = "listed"
+    """Every portal is listed by discovery and serves logins itself."""
+
+
+class DirectLogin(Enum):
+    """What a redirecting array does with a login made straight at a portal, without a redirect before it."""
+
+    SERVE = "serve"
+    REDIRECT = "redirect"
+
+
+@dataclass(frozen=True, slots=True)
+class PortalConfig:
+    """One Ethernet interface of the array: its name and IPv4 address."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Who may log in to a volume: every part that is given must match (initiator name, source network, CHAP)."""
+
+    initiator: str | None = None
+    source: ipaddress.IPv4Network | None = None
+    chap: ChapPolicy | None = None
+
+    def matches(self, initiator: str, source: str) -> bool:
+        """True when the initiator's name and the address it came from satisfy the rule."""
+        if self.initiator is not None and self.initiator.lower() != initiator.lower():
+            return False
+        return self.source is None or ipaddress.IPv4Address(source) in self.source
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeConfig:
+    """One volume, which is one target with one LUN 0 (FACTS C.1). ``path`` names a backing file; None means memory."""
+
+    name: str
+    iqn: str
+    size_bytes: int
+    block_size: int = 512
+    access: tuple[AccessRule, ...] = ()
+    path: str | None = None
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.block_size not in (512, 4096):
+            raise ConfigError(f"volume {self.name}: block_size is 512 or 4096, not {self.block_size}")
+        if self.size_bytes <= 0 or self.size_bytes % self.block_size:
+            raise ConfigError(
+                f"volume {self.name}: size_bytes must be a positive multiple of the block size "
+                f"{self.block_size}, not {self.size_bytes}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every bound the array keeps, so that no peer can take more than its share. Times in seconds."""
+
+    max_connections: int = 1024
+    """TCP connections at once, over all addresses; more are closed at once (TR1072's figure for a pool)."""
+    login_timeout_s: float = 15.0
+    """From the TCP connection to the full-feature phase."""
+    command_window: int = 128
+    """Commands a session may have outstanding: MaxCmdSN - ExpCmdSN + 1."""
+    max_recv_data_segment_length: int = 262144
+    max_burst_length: int = 262144
+    first_burst_length: int = 65536
+    nop_interval_s: float = 15.0
+    """Silence after which the array pings the initiator with a NOP-In; 0 switches the ping off."""
+    nop_timeout_s: float = 15.0
+    """How long it then waits before it drops the connection."""
+    output_high_bytes: int = 1 << 20
+    """Answers held for a peer that does not read; above it no further command is taken from that connection."""
+    ticket_lifetime_s: float = 15.0
+    """How long a redirected login counts as a connection of the portal it was sent to."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_connections", "command_window", "output_high_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("login_timeout_s", "nop_timeout_s", "ticket_lifetime_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be more than 0 s, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """The array: its addresses and how it places logins.
+
+    ``group_address`` is required for a redirecting array and must be None for a listed one. ``placement`` is a name
+    of `target.placement.POLICIES`, with ``fixed_portal`` for "fixed".
+    """
+
+    name: str
+    portals: tuple[PortalConfig, ...]
+    volumes: tuple[VolumeConfig, ...]
+    group_address: str | None = None
+    kind: ArrayKind = ArrayKind.REDIRECTING
+    port: int = ISCSI_PORT
+    tpgt: int = 1
+    placement: str = "least-connections"
+    fixed_portal: str | None = None
+    direct_login: DirectLogin = DirectLogin.SERVE
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        if not self.portals:
+            raise ConfigError("portals: an array needs at least one")
+        if self.kind is ArrayKind.REDIRECTING and self.group_address is None:
+            raise ConfigError("group_address: a redirecting array needs one")
+        if self.kind is ArrayKind.LISTED and self.group_address is not None:
+            raise ConfigError("group_address: an array that lists its portals has none")
+        seen: list[str] = []
+        for address in self.addresses:
+            try:
+                ipaddress.IPv4Address(address)
+            except ValueError:
+                raise ConfigError(f"{address!r} is not an IPv4 address") from None
+            if address in seen:
+                raise ConfigError(f"address {address} is given twice")
+            seen.append(address)
+        names = [volume.iqn for volume in self.volumes]
+        for iqn in names:
+            if names.count(iqn) > 1:
+                raise ConfigError(f"volume target name {iqn} is given twice")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every address the array listens on: the group address first, then the portals in order."""
+        first = () if self.group_address is None else (self.group_address,)
+        return first + tuple(portal.address for portal in self.portals)

@@ -1,0 +1,409 @@
+"""One connection to the array, without I/O: bytes in, bytes out, one deadline (RFC 7143 sections 6, 7, 8, 11).
+
+The driver hands in what arrived and the time, takes `take_output` for one vectored write, closes when `closing` says
+so, and calls `tick` when `deadline_ns` has passed. ErrorRecoveryLevel is 0 throughout: a broken rule ends the
+connection, and with it the session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TypedDict
+
+from iscsi.constants import (
+    RESERVED_TAG,
+    AsyncEvent,
+    LogoutReason,
+    LogoutResult,
+    RejectReason,
+)
+from iscsi.errors import RemoteProtocolError
+from iscsi.framer import DamagedPdu, Framer
+from iscsi.login_target import TargetLogin, TargetLoginDone, TargetLoginEnded
+from iscsi.pdu import (
+    AsyncMessage,
+    DataOut,
+    LoginRequest,
+    LogoutRequest,
+    LogoutResponse,
+    NopIn,
+    NopOut,
+    Pdu,
+    Reject,
+    ScsiCommand,
+    SnackRequest,
+    TextRequest,
+    TmfRequest,
+    TmfResponse,
+    encode_buffers,
+    encode_header,
+)
+from iscsi.window import CommandWindow
+from target.group import Arrival, Group
+from target.management import manage
+from target.nexus import Nexus
+from target.sessions import Session
+from target.tasks import TaskSet
+from target.texts import TextExchange
+from target.wishes import array_wishes
+
+
+class State(Enum):
+    """The target's connection states that ErrorRecoveryLevel 0 can reach (RFC 7143 8.1, target side)."""
+
+    IN_LOGIN = "S4"
+    LOGGED_IN = "S5"
+    LOGOUT_REQUESTED = "S7"
+    FREE = "S1"
+
+
+class _Numbers(TypedDict):
+    stat_sn: int
+    exp_cmd_sn: int
+    max_cmd_sn: int
+
+
+class TargetConnection:
+    """See the module's text. ``local`` and ``source`` are the two IPv4 addresses of the TCP connection."""
+
+    def __init__(
+        self, group: Group, local: str, source: str, *, now_ns: int, random_bytes: Callable[[int], bytes]
+    ) -> None:
+        limits = group.config.limits
+        self.group = group
+        self.state = State.IN_LOGIN
+        self.closing = False
+        self.why_closed = ""
+        self.on_abandon: Callable[[], None] | None = None
+        self.session: Session | None = None
+        self.window: CommandWindow[Pdu] = CommandWindow(0, 1)
+        self.stat_sn = 0
+        self.deadline_ns: int | None = now_ns + round(limits.login_timeout_s * 1e9)
+        self.output_bytes = 0
+        self._output_high_bytes = limits.output_high_bytes
+        self._output: list[bytes] = []
+        self._backlog: list[Pdu | DamagedPdu] = []
+        self._framer = Framer(limits.max_recv_data_segment_length)
+        self._arrival = Arrival(group, local, source, now_ns, self)
+        self._login: TargetLogin | None = TargetLogin(
+            gate=self._arrival,
+            wishes=array_wishes(limits),
+            stat_sn=0,
+            random_bytes=random_bytes,
+            command_window=limits.command_window,
+        )
+        self._tasks: TaskSet | None = None
+        self._texts: TextExchange | None = None
+        self._last_heard_ns = now_ns
+        self._pinged_ns: int | None = None
+        self._ping_tag = 0
+
+    # -- what the driver calls -------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now_ns: int) -> None:
+        """Take bytes from the wire. Never raises: a peer that breaks a rule finds `closing` set."""
+        self._last_heard_ns = now_ns
+        self._pinged_ns = None
+        self._arrival.now_ns = now_ns
+        try:
+            if self._login is not None:
+                self._receive_login(data)
+                data = b""
+            if self._login is None and not self.closing:
+                self._receive_full(data)
+        except RemoteProtocolError as error:
+            self._fail(error)
+
+    def resume(self) -> None:
+        """The output has gone out: take up the PDUs that had to wait for that."""
+        waiting, self._backlog = self._backlog, []
+        try:
+            self._take(waiting)
+        except RemoteProtocolError as error:
+            self._fail(error)
+
+    @property
+    def choked(self) -> bool:
+        """True while PDUs wait here because the output must go out first; the driver then stops reading."""
+        return bool(self._backlog)
+
+    def take_output(self) -> list[bytes]:
+        """The buffers to write now, in order."""
+        output, self._output = self._output, []
+        self.output_bytes = 0
+        return output
+
+    def eof(self) -> None:
+        """The peer has sent FIN."""
+        try:
+            self._framer.receive_eof()
+            self._close("the initiator closed the connection")
+        except RemoteProtocolError as error:
+            self._close(str(error))
+
+    def lost(self) -> None:
+        """TCP is gone, whichever way: the session ends here (ErrorRecoveryLevel 0)."""
+        self.state = State.FREE
+        self.closing = True
+        self.deadline_ns = None
+        if self._tasks is not None:
+            self._tasks.abort_all()
+        if self.session is not None:
+            self.group.end(self.session)
+
+    def tick(self, now_ns: int) -> None:
+        """The deadline has passed: a login took too long, or it is time to ping, or a ping went unanswered."""
+        if self.closing or self.deadline_ns is None or now_ns < self.deadline_ns:
+            return
+        limits = self.group.config.limits
+        if self.state is State.IN_LOGIN:
+            self._close(f"no login within {limits.login_timeout_s:g} s")
+            return
+        timeout_ns = round(limits.nop_timeout_s * 1e9)
+        if self._pinged_ns is not None and now_ns - self._pinged_ns >= timeout_ns:
+            self.abandon(f"no answer to a NOP-In within {limits.nop_timeout_s:g} s")
+            return
+        quiet_ns = now_ns - self._last_heard_ns
+        interval_ns = round(limits.nop_interval_s * 1e9)
+        if self._pinged_ns is None and quiet_ns >= interval_ns:
+            self._pinged_ns = now_ns
+            self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
+            self.send(NopIn(ttt=self._ping_tag, **self._numbers()))
+        self._arm(now_ns)
+
+    # -- what sessions, tasks and the server call ------------------------------------------------------------------
+
+    def abandon(self, why: str) -> None:
+        """Drop the connection at once, without a word on the wire (reinstatement, a silent peer)."""
+        self._close(why)
+        self._output = []
+        self.output_bytes = 0
+        if self.on_abandon is not None:
+            self.on_abandon()
+
+    def request_logout(self, within_s: int) -> None:
+        """Ask the initiator to log out within so many seconds (async event 1, RFC 7143 11.9.1)."""
+        if self.state is State.LOGGED_IN:
+            self.state = State.LOGOUT_REQUESTED
+            self.send(
+                AsyncMessage(
+                    stat_sn=self.take_stat_sn(),
+                    exp_cmd_sn=self.window.exp_cmd_sn,
+                    max_cmd_sn=self.window.max_cmd_sn,
+                    event=AsyncEvent.LOGOUT_REQUEST,
+                    param3=within_s,
+                )
+            )
+
+    def abort_tasks(self, lun: int | None) -> int:
+        """Drop the tasks of this connection on one LUN, or on all."""
+        return 0 if self._tasks is None else self._tasks.abort_all(lun)
+
+    def abort_task(self, itt: int) -> bool:
+        """Drop the task with this tag, if it is still here."""
+        return self._tasks is not None and self._tasks.abort(itt)
+
+    def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
+        """Drop the tasks of these nexuses on a LUN, on whichever connections they are (PREEMPT AND ABORT)."""
+        for session in self.group.sessions.all():
+            if session.nexus in nexuses:
+                session.carrier.abort_tasks(lun)
+
+    def send(self, pdu: Pdu) -> None:
+        """Queue a PDU for the wire."""
+        buffers = encode_buffers(pdu, self._framer.header_digest, self._framer.data_digest)
+        self._output += buffers
+        for buffer in buffers:
+            self.output_bytes += len(buffer)
+
+    def take_stat_sn(self) -> int:
+        """The StatSN for a PDU that uses one up."""
+        stat_sn = self.stat_sn
+        self.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+        return stat_sn
+
+    def reject(self, reason: RejectReason, bad: Pdu) -> None:
+        """Answer a PDU with a Reject that carries its header (RFC 7143 11.17)."""
+        self._reject_header(reason, encode_header(bad))
+
+    # -- login -----------------------------------------------------------------------------------------------------
+
+    def _receive_login(self, data: bytes) -> None:
+        """One PDU at a time: what follows the login's last PDU is framed by what the login negotiated."""
+        while self._login is not None and not self.closing:
+            pdus = self._framer.receive(data, limit=1)
+            data = b""
+            if not pdus:
+                return
+            request = pdus[0]
+            if not isinstance(request, LoginRequest):
+                for refusal in self._login.receive_other():
+                    self.send(refusal)
+                self._close("a PDU that is no Login Request during login")
+                return
+            for response in self._login.receive(request):
+                self.send(response)
+            outcome = self._login.outcome
+            if isinstance(outcome, TargetLoginDone):
+                self._enter_full_feature(outcome)
+            elif isinstance(outcome, TargetLoginEnded):
+                self._close(f"login ended with {outcome.status.words}")
+
+    def _enter_full_feature(self, done: TargetLoginDone) -> None:
+        limits = self.group.config.limits
+        self._login = None
+        self.state = State.LOGGED_IN
+        session = self._arrival.session
+        assert session is not None, "a login ends well only through Arrival.complete"
+        self.session = session
+        self.stat_sn = done.stat_sn
+        self.window = CommandWindow(done.cmd_sn, limits.command_window)
+        self._framer.header_digest = done.params.header_digest
+        self._framer.data_digest = done.params.data_digest
+        self._texts = TextExchange(self.group, session)
+        volume = self.group.volume(session.identity.target_name or "")
+        if volume is not None and not session.discovery:
+            self._tasks = TaskSet(self, volume.luns, session.nexus, done.params)
+        self._arm(self._last_heard_ns)
+
+    # -- full-feature phase ----------------------------------------------------------------------------------------
+
+    def _receive_full(self, data: bytes) -> None:
+        pdus = self._framer.receive(data)
+        if self._backlog:
+            self._backlog += pdus
+        else:
+            self._take(pdus)
+
+    def _take(self, pdus: list[Pdu | DamagedPdu]) -> None:
+        """Act on PDUs until the output held reaches its bound; the rest waits for `resume`."""
+        for index, pdu in enumerate(pdus):
+            if self.closing:
+                return
+            if self.output_bytes >= self._output_high_bytes:
+                self._backlog = pdus[index:]
+                return
+            self._dispatch(pdu)
+
+    def _dispatch(self, pdu: Pdu | DamagedPdu) -> None:
+        kind = type(pdu)
+        if kind is ScsiCommand or kind in _NUMBERED:
+            assert isinstance(pdu, Pdu)
+            if pdu.immediate:  # type: ignore[attr-defined]
+                self._deliver(pdu)
+            else:
+                for due in self.window.accept(pdu.cmd_sn, pdu):  # type: ignore[attr-defined]
+                    self._deliver(due)
+        elif isinstance(pdu, DataOut):
+            if self._tasks is not None:
+                self._tasks.data_out(pdu)
+        elif isinstance(pdu, DamagedPdu):
+            self._reject_header(RejectReason.DATA_DIGEST_ERROR, pdu.header)
+            self._close("data digest error")
+        elif isinstance(pdu, SnackRequest):
+            self.reject(RejectReason.SNACK_REJECT, pdu)
+        else:
+            raise RemoteProtocolError(
+                f"{type(pdu).__name__} has no place in the full-feature phase of a target",
+                reject_reason=RejectReason.PROTOCOL_ERROR,
+            )
+
+    def _deliver(self, pdu: Pdu) -> None:
+        """A numbered PDU is due: in CmdSN order, or at once because it is immediate."""
+        if isinstance(pdu, ScsiCommand):
+            if self._tasks is None:
+                raise RemoteProtocolError(
+                    "a SCSI command in a discovery session", reject_reason=RejectReason.PROTOCOL_ERROR
+                )
+            self._tasks.start(pdu)
+            return
+        if not pdu.immediate:  # type: ignore[attr-defined]
+            self.window.release()
+        if isinstance(pdu, NopOut):
+            self._nop_out(pdu)
+        elif isinstance(pdu, TextRequest):
+            self._text(pdu)
+        elif isinstance(pdu, LogoutRequest):
+            self._logout(pdu)
+        elif isinstance(pdu, TmfRequest):
+            if self.session is None or self.session.discovery:
+                raise RemoteProtocolError(
+                    "task management in a discovery session", reject_reason=RejectReason.PROTOCOL_ERROR
+                )
+            result = manage(self.group, self.session, self, pdu)
+            self.send(TmfResponse(response=result, itt=pdu.itt, **self._numbers(self.take_stat_sn())))
+
+    def _nop_out(self, pdu: NopOut) -> None:
+        if pdu.itt == RESERVED_TAG:
+            return  # the answer to our ping; hearing it was all
+        assert self.session is not None
+        room = self.session.params.peer_max_recv_data_segment_length
+        self.send(NopIn(itt=pdu.itt, lun=pdu.lun, data=pdu.data[:room], **self._numbers(self.take_stat_sn())))
+
+    def _text(self, pdu: TextRequest) -> None:
+        assert self._texts is not None
+        answer = self._texts.receive(pdu, self.take_stat_sn(), self.window.exp_cmd_sn, self.window.max_cmd_sn)
+        self.send(answer)
+
+    def _logout(self, pdu: LogoutRequest) -> None:
+        """Close the session or its one connection (RFC 7143 11.14); recovery is not offered at level 0."""
+        assert self.session is not None
+        result = LogoutResult.CLOSED
+        if pdu.reason == LogoutReason.REMOVE_FOR_RECOVERY:
+            result = LogoutResult.RECOVERY_NOT_SUPPORTED
+        elif pdu.reason == LogoutReason.CLOSE_CONNECTION and pdu.cid != self.session.identity.cid:
+            result = LogoutResult.CID_NOT_FOUND
+        elif pdu.reason not in (LogoutReason.CLOSE_SESSION, LogoutReason.CLOSE_CONNECTION):
+            self.reject(RejectReason.INVALID_PDU_FIELD, pdu)
+            return
+        self.send(
+            LogoutResponse(
+                response=result,
+                itt=pdu.itt,
+                time2wait=self.session.params.default_time2wait,
+                time2retain=0,
+                **self._numbers(self.take_stat_sn()),
+            )
+        )
+        if result is LogoutResult.CLOSED:
+            self.group.end(self.session)
+            self._close("logout")
+
+    # -- small change ----------------------------------------------------------------------------------------------
+
+    def _numbers(self, stat_sn: int | None = None) -> _Numbers:
+        """StatSN (the next one, not used up, unless given), ExpCmdSN and MaxCmdSN."""
+        return {
+            "stat_sn": self.stat_sn if stat_sn is None else stat_sn,
+            "exp_cmd_sn": self.window.exp_cmd_sn,
+            "max_cmd_sn": self.window.max_cmd_sn,
+        }
+
+    def _reject_header(self, reason: RejectReason, header: bytes) -> None:
+        self.send(Reject(reason=reason, data=header, **self._numbers(self.take_stat_sn())))
+
+    def _fail(self, error: RemoteProtocolError) -> None:
+        """A rule was broken. In full-feature phase say so by a Reject where the RFC has a reason for it; then close."""
+        if self.state is not State.IN_LOGIN and error.reject_reason is not None:
+            self._reject_header(error.reject_reason, b"")
+        self._close(str(error))
+
+    def _close(self, why: str) -> None:
+        if not self.closing:
+            self.closing = True
+            self.why_closed = why
+            self.deadline_ns = None
+
+    def _arm(self, now_ns: int) -> None:
+        limits = self.group.config.limits
+        if limits.nop_interval_s <= 0:
+            self.deadline_ns = None
+        elif self._pinged_ns is not None:
+            self.deadline_ns = self._pinged_ns + round(limits.nop_timeout_s * 1e9)
+        else:
+            self.deadline_ns = max(now_ns + 1, self._last_heard_ns + round(limits.nop_interval_s * 1e9))
+
+
+_NUMBERED = (NopOut, TextRequest, LogoutRequest, TmfRequest)
+"""Besides SCSI commands, the PDUs that carry CmdSN and may be immediate (RFC 7143 4.2.2.1)."""

@@ -1,0 +1,117 @@
+"""The state behind a logical unit: medium, names, unit attentions, reservations, and the checks commands share.
+
+Commands are functions over this state (``target.disk_io``, ``disk_provisioning``, ``disk_description``,
+``disk_reservations``); ``target.lun`` dispatches to them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from iscsi.inquiry import BlockLimits
+from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED
+from target.attention import UnitAttentions
+from target.command import CheckCondition, bad_cdb_field
+from target.identity import PRODUCT, VENDOR, VolumeIdentity
+from target.reservations import Reservations
+from target.store import BlockStore
+
+MAX_TRANSFER_BYTES: Final = 8 << 20
+"""Largest READ, WRITE or VERIFY; VPD page B0h reports it in blocks."""
+
+_OPTIMAL_TRANSFER_BYTES: Final = 1 << 20
+_MAX_COMPARE_AND_WRITE_BLOCKS: Final = 255
+_MAX_UNMAP_BLOCKS: Final = 1 << 20
+_MAX_UNMAP_DESCRIPTORS: Final = 256
+_MAX_WRITE_SAME_BLOCKS: Final = 1 << 16
+
+
+class Disk:
+    """A direct access block device over a store.
+
+    ``block_size``: 512 or 4096 bytes; the store's size must be a multiple of it. ``read_only``: writes end DATA
+    PROTECT. ``thin``: the disk offers UNMAP and deallocating WRITE SAME. ``descriptor_sense``: the D_SENSE bit.
+    ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
+    """
+
+    __slots__ = (
+        "attentions",
+        "block_size",
+        "blocks",
+        "descriptor_sense",
+        "identity",
+        "limits",
+        "max_transfer_blocks",
+        "product",
+        "read_only",
+        "reservations",
+        "revision",
+        "rotation_rate",
+        "store",
+        "thin",
+        "vendor",
+    )
+
+    def __init__(
+        self,
+        store: BlockStore,
+        identity: VolumeIdentity,
+        *,
+        block_size: int = 512,
+        read_only: bool = False,
+        thin: bool = True,
+        descriptor_sense: bool = False,
+        rotation_rate: int = 7200,
+        vendor: str = VENDOR,
+        product: str = PRODUCT,
+        revision: str = "4.3",
+    ) -> None:
+        if block_size not in (512, 4096):
+            raise ValueError(f"block_size must be 512 or 4096, got {block_size}")
+        if store.size_bytes % block_size:
+            raise ValueError(f"a store of {store.size_bytes} bytes does not hold whole blocks of {block_size}")
+        self.store = store
+        self.identity = identity
+        self.block_size = block_size
+        self.blocks = store.size_bytes // block_size
+        self.read_only = read_only
+        self.thin = thin
+        self.descriptor_sense = descriptor_sense
+        self.rotation_rate = rotation_rate
+        self.vendor = vendor
+        self.product = product
+        self.revision = revision
+        self.attentions = UnitAttentions()
+        self.reservations = Reservations(self.attentions)
+        self.max_transfer_blocks = MAX_TRANSFER_BYTES // block_size
+        self.limits = BlockLimits(
+            write_same_non_zero=True,
+            max_compare_and_write=_MAX_COMPARE_AND_WRITE_BLOCKS,
+            optimal_granularity=4096 // block_size,
+            max_transfer=self.max_transfer_blocks,
+            optimal_transfer=_OPTIMAL_TRANSFER_BYTES // block_size,
+            max_prefetch=self.max_transfer_blocks,
+            max_unmap_blocks=_MAX_UNMAP_BLOCKS if thin else 0,
+            max_unmap_descriptors=_MAX_UNMAP_DESCRIPTORS if thin else 0,
+            unmap_granularity=1 if thin else 0,
+            max_write_same=_MAX_WRITE_SAME_BLOCKS,
+        )
+
+    def check_range(self, lba: int, blocks: int) -> None:
+        """LBA OUT OF RANGE unless all the blocks exist. A range of none may start just behind the last block."""
+        if lba + blocks > self.blocks:
+            raise CheckCondition(LBA_OUT_OF_RANGE.with_information(max(lba, self.blocks)))
+
+    def check_transfer(self, blocks: int, cdb: bytes) -> None:
+        """INVALID FIELD IN CDB when a transfer is longer than page B0h allows."""
+        if blocks > self.max_transfer_blocks:
+            raise bad_cdb_field(_LENGTH_FIELD[cdb[0] >> 5])
+
+    def check_writable(self) -> None:
+        """WRITE PROTECTED on a read-only disk."""
+        if self.read_only:
+            raise CheckCondition(WRITE_PROTECTED)
+
+
+_LENGTH_FIELD: Final = {0: 4, 1: 7, 2: 7, 4: 10, 5: 6}
+"""Group code of an opcode (its top three bits): the byte where the transfer length starts."""

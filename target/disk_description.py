@@ -1,0 +1,218 @@
+"""Commands by which a disk describes itself: INQUIRY, capacity, mode pages, LUNs, readiness.
+
+VPD page 83h is the one that multipathing needs: the same logical unit names on every portal, and the name of the
+portal the command came through.
+
+Source: SPC-4 section 6 and 7.8; SBC-3 5.12, 5.13, 5.25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from iscsi import mode
+from iscsi.capacity import Capacity, build_lun_list
+from iscsi.constants import ScsiStatus
+from iscsi.identification import (
+    Association,
+    build_device_identification,
+    naa_designator,
+    port_group_designator,
+    relative_port_designator,
+    scsi_name_designator,
+    t10_designator,
+)
+from iscsi.inquiry import (
+    Provisioning,
+    StandardInquiry,
+    VpdPage,
+    build_block_characteristics,
+    build_serial_number,
+    build_supported_pages,
+)
+from iscsi.pdu import encode_lun
+from iscsi.scsi import ServiceActionIn
+from iscsi.sense import NO_SENSE
+from target.command import GOOD, Access, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
+from target.disk import Disk
+from target.nexus import Nexus
+
+_FORM_FACTOR_3_5_INCH: Final = 2
+_WELL_KNOWN_LUNS_ONLY: Final = 1
+_ALL_LUNS: Final = 2
+
+
+def _test_unit_ready(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    return GOOD
+
+
+def _request_sense(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    sense = disk.attentions.take(nexus) or NO_SENSE
+    return ScsiResult(ScsiStatus.GOOD, sense.encode(descriptor=bool(cdb[1] & 1))[: cdb[4]])
+
+
+def _inquiry(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    allocation = int.from_bytes(cdb[3:5], "big")
+    if not cdb[1] & 1:
+        if cdb[2]:
+            raise bad_cdb_field(2)
+        data = StandardInquiry(vendor=disk.vendor, product=disk.product, revision=disk.revision).encode()
+    else:
+        build = _VPD_PAGES.get(cdb[2])
+        if build is None:
+            raise bad_cdb_field(2)
+        data = build(disk, nexus)
+    return ScsiResult(ScsiStatus.GOOD, data[:allocation])
+
+
+def _device_identification(disk: Disk, nexus: Nexus) -> bytes:
+    identity = disk.identity
+    return build_device_identification(
+        (
+            naa_designator(identity.naa),
+            t10_designator(disk.vendor, identity.serial),
+            relative_port_designator(nexus.relative_port),
+            port_group_designator(nexus.tpgt),
+            scsi_name_designator(Association.TARGET_PORT, nexus.target_port),
+            scsi_name_designator(Association.TARGET_DEVICE, identity.iqn),
+        )
+    )
+
+
+def _provisioning(disk: Disk, nexus: Nexus) -> bytes:
+    thin = disk.thin
+    return Provisioning(unmap=thin, write_same_16=thin, write_same_10=thin, reads_zeros=thin, thin=thin).encode()
+
+
+_VPD_PAGES: Final[dict[int, Callable[[Disk, Nexus], bytes]]] = {
+    VpdPage.SUPPORTED_PAGES: lambda disk, nexus: build_supported_pages(tuple(_VPD_PAGES)),
+    VpdPage.UNIT_SERIAL_NUMBER: lambda disk, nexus: build_serial_number(disk.identity.serial),
+    VpdPage.DEVICE_IDENTIFICATION: _device_identification,
+    VpdPage.BLOCK_LIMITS: lambda disk, nexus: disk.limits.encode(),
+    VpdPage.BLOCK_DEVICE_CHARACTERISTICS: lambda disk, nexus: build_block_characteristics(
+        disk.rotation_rate, _FORM_FACTOR_3_5_INCH
+    ),
+    VpdPage.LOGICAL_BLOCK_PROVISIONING: _provisioning,
+}
+
+
+def _capacity(disk: Disk) -> Capacity:
+    return Capacity(disk.blocks, disk.block_size, thin=disk.thin, reads_zeros=disk.thin)
+
+
+def _read_capacity_10(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    return ScsiResult(ScsiStatus.GOOD, _capacity(disk).encode_10())
+
+
+def _read_capacity_16(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    return ScsiResult(ScsiStatus.GOOD, _capacity(disk).encode_16()[: int.from_bytes(cdb[10:14], "big")])
+
+
+def report_luns(cdb: bytes, luns: tuple[int, ...]) -> ScsiResult:
+    """REPORT LUNS over these LUN numbers; there are no well known logical units."""
+    allocation = int.from_bytes(cdb[6:10], "big")
+    if cdb[2] > _ALL_LUNS:
+        raise bad_cdb_field(2)
+    if allocation < 16:
+        raise bad_cdb_field(6)
+    shown = () if cdb[2] == _WELL_KNOWN_LUNS_ONLY else luns
+    return ScsiResult(ScsiStatus.GOOD, build_lun_list([encode_lun(lun) for lun in shown])[:allocation])
+
+
+def _report_own_lun(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    """A volume is a target of its own with LUN 0; ``target.lun_map`` answers for targets with more."""
+    return report_luns(cdb, (0,))
+
+
+def _mode_pages(disk: Disk, cdb: bytes) -> tuple[bytes, ...]:
+    control = cdb[2] >> 6
+    if control == mode.PageControl.SAVED or cdb[3] not in (0x00, 0xFF):
+        raise bad_cdb_field(2 if cdb[3] in (0x00, 0xFF) else 3)
+    pages = mode.select_pages(
+        (
+            mode.disconnect_page(),
+            mode.caching_page(write_cache=disk.store.write_cache),
+            mode.control_page(descriptor_sense=disk.descriptor_sense),
+            mode.exceptions_page(),
+        ),
+        cdb[2] & 0x3F,
+    )
+    if not pages:
+        raise bad_cdb_field(2)
+    return tuple(map(mode.changeable, pages)) if control == mode.PageControl.CHANGEABLE else pages
+
+
+def _mode_data(disk: Disk, cdb: bytes) -> mode.ModeData:
+    block_descriptor_disabled = cdb[1] & 0x08
+    descriptor = b"" if block_descriptor_disabled else mode.block_descriptor(disk.blocks, disk.block_size)
+    return mode.ModeData(disk.read_only, True, descriptor, _mode_pages(disk, cdb))
+
+
+def _mode_sense_6(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    return ScsiResult(ScsiStatus.GOOD, _mode_data(disk, cdb).encode_6()[: cdb[4]])
+
+
+def _mode_sense_10(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    return ScsiResult(ScsiStatus.GOOD, _mode_data(disk, cdb).encode_10()[: int.from_bytes(cdb[7:9], "big")])
+
+
+def _start_stop_unit(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    """An array does not spin down because one host asks; loading and ejecting need a removable medium."""
+    load_or_eject = cdb[4] & 0x02
+    if load_or_eject:
+        raise bad_cdb_field(4, 1)
+    disk.store.flush()
+    return GOOD
+
+
+def _prevent_allow(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    """The medium is not removable, so removal is prevented whatever is asked."""
+    return GOOD
+
+
+_IN = DataDirection.IN
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Command("TEST UNIT READY", "00 00 00 00 00 00", Access.STATUS, _test_unit_ready),
+    Command(
+        "REQUEST SENSE",
+        "03 01 00 00 ff 00",
+        Access.ALWAYS,
+        _request_sense,
+        _IN,
+        field_length(4, 1),
+        reports_attention=False,
+    ),
+    Command("INQUIRY", "12 01 ff ff ff 00", Access.ALWAYS, _inquiry, _IN, field_length(3, 2), reports_attention=False),
+    Command(
+        "REPORT LUNS",
+        "a0 00 ff 00 00 00 ff ff ff ff 00 00",
+        Access.ALWAYS,
+        _report_own_lun,
+        _IN,
+        field_length(6, 4),
+        reports_attention=False,
+    ),
+    Command(
+        "READ CAPACITY(10)",
+        "25 00 00 00 00 00 00 00 00 00",
+        Access.STATUS,
+        _read_capacity_10,
+        _IN,
+        lambda disk, cdb: 8,
+    ),
+    Command(
+        "READ CAPACITY(16)",
+        "9e 10 00 00 00 00 00 00 00 00 ff ff ff ff 00 00",
+        Access.STATUS,
+        _read_capacity_16,
+        _IN,
+        field_length(10, 4),
+        service_action=ServiceActionIn.READ_CAPACITY_16,
+    ),
+    Command("MODE SENSE(6)", "1a 08 ff ff ff 00", Access.WRITE, _mode_sense_6, _IN, field_length(4, 1)),
+    Command("MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00", Access.WRITE, _mode_sense_10, _IN, field_length(7, 2)),
+    Command("START STOP UNIT", "1b 01 00 0f f7 00", Access.WRITE, _start_stop_unit),
+    Command("PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 03 00", Access.STATUS, _prevent_allow),
+)

@@ -1,0 +1,285 @@
+"""The array as a whole: which portals are up, who is logged in where, and what a login is answered.
+
+Pure state: no clock, no sockets. `Group.arrival` makes the `LoginGate` for one TCP connection; the gate admits the
+login, sends it to a portal, or refuses it. Every decision is told to ``on_decision`` with its reason.
+
+A redirect leaves a *ticket*: the login that is now on its way counts as a connection of its portal until it arrives or
+the ticket lapses, so that two hosts logging in at one instant are spread as if they had come one after the other. The
+ticket is also how a portal tells a redirected login from one made straight at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from iscsi.constants import LoginStatus
+from iscsi.discovery import TargetAddress, TargetRecord
+from iscsi.login_gate import Admit, LoginIdentity, Redirect, Refuse
+from iscsi.negotiation import SessionParameters
+from target.config import AccessRule, ArrayKind, DirectLogin, GroupConfig, VolumeConfig
+from target.lun_map import LunMap
+from target.nexus import Nexus, initiator_port_name, target_port_name
+from target.placement import POLICIES, Placement, PortalLoad
+from target.sessions import Carrier, Session, SessionRegistry
+
+MAX_TICKETS = 4096
+
+
+@dataclass(slots=True)
+class Volume:
+    """A volume at work: its configuration and the logical units behind its target name."""
+
+    config: VolumeConfig
+    luns: LunMap
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A login that was redirected to ``portal`` and is expected there before ``expires_ns``."""
+
+    portal: str
+    expires_ns: int
+
+
+TicketName = tuple[str, str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer of the array to a login, for logs and traces. ``portal`` is where it is served or sent."""
+
+    initiator: str
+    target: str
+    source: str
+    arrived_at: str
+    answer: str
+    portal: str | None
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """See the module's text. ``volumes`` are keyed by target name (IQN) in lower case."""
+
+    config: GroupConfig
+    volumes: dict[str, Volume]
+    on_decision: Callable[[Decision], None] | None = None
+    sessions: SessionRegistry = field(init=False)
+    _down: dict[str, bool] = field(init=False, default_factory=dict)
+    _tickets: dict[TicketName, Ticket] = field(init=False, default_factory=dict)
+    _redirects: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.sessions = SessionRegistry(self.config.limits.max_connections)
+
+    # -- portals ---------------------------------------------------------------------------------------------------
+
+    def set_portal(self, address: str, up: bool) -> None:
+        """An interface of the array failed or came back: the redirect avoids it, or uses it again."""
+        if address not in [portal.address for portal in self.config.portals]:
+            raise KeyError(f"{address} is not a portal of {self.config.name}")
+        self._down[address] = not up
+
+    def portal_is_up(self, address: str) -> bool:
+        """False while the interface with this address is down."""
+        return not self._down.get(address, False)
+
+    def loads(self, identity: LoginIdentity, now_ns: int, without: str | None = None) -> list[PortalLoad]:
+        """The usable portals with their connections, as this login sees them.
+
+        A session that the login would reinstate does not count: it is about to make room. ``without`` leaves one
+        address out, so that no login is ever redirected to the address it arrived on.
+        """
+        self._lapse(now_ns)
+        target = identity.target_name or ""
+        total = {portal.address: 0 for portal in self.config.portals}
+        pair = dict(total)
+        for session in self.sessions.all():
+            same_pair = _is_pair(session.identity, identity)
+            if session.discovery or (same_pair and session.identity.isid == identity.isid):
+                continue
+            if session.portal in total:
+                total[session.portal] += 1
+                pair[session.portal] += same_pair
+        own = (identity.initiator_name, target, identity.isid)
+        for name, ticket in self._tickets.items():
+            if name != own and ticket.portal in total:
+                total[ticket.portal] += 1
+                pair[ticket.portal] += name[:2] == own[:2]
+        return [
+            PortalLoad(portal.address, index, total[portal.address], pair[portal.address])
+            for index, portal in enumerate(self.config.portals)
+            if self.portal_is_up(portal.address) and portal.address != without
+        ]
+
+    # -- logins ----------------------------------------------------------------------------------------------------
+
+    def arrival(self, local: str, source: str, now_ns: int, carrier: Carrier) -> Arrival:
+        """The gate for a TCP connection that came from ``source`` to the array's address ``local``."""
+        return Arrival(self, local, source, now_ns, carrier)
+
+    def volume(self, iqn: str) -> Volume | None:
+        """The volume behind a target name; names compare without regard to case (RFC 3722)."""
+        return self.volumes.get(iqn.lower())
+
+    def rule(self, volume: Volume, initiator: str, source: str) -> AccessRule | None:
+        """The first access rule that lets this initiator in from this address."""
+        for rule in volume.config.access:
+            if rule.matches(initiator, source):
+                return rule
+        return None
+
+    def place(self, identity: LoginIdentity, source: str, now_ns: int, arrived_at: str) -> tuple[str, str] | None:
+        """Choose a portal for a login and issue its ticket: (address, reason), or None when no portal is up."""
+        loads = self.loads(identity, now_ns, without=arrived_at)
+        if not loads:
+            return None
+        asked = Placement(
+            identity.initiator_name, identity.target_name or "", source, self._redirects, self.config.fixed_portal
+        )
+        choice = POLICIES[self.config.placement](asked, loads)
+        self._redirects += 1
+        name = (identity.initiator_name, identity.target_name or "", identity.isid)
+        self._tickets.pop(name, None)
+        if len(self._tickets) >= MAX_TICKETS:
+            del self._tickets[next(iter(self._tickets))]
+        lifetime_ns = round(self.config.limits.ticket_lifetime_s * 1e9)
+        self._tickets[name] = Ticket(choice.address, now_ns + lifetime_ns)
+        return choice.address, choice.reason
+
+    def take_ticket(self, identity: LoginIdentity, portal: str, now_ns: int) -> bool:
+        """True when this login was redirected to ``portal``; the ticket is used up."""
+        self._lapse(now_ns)
+        name = (identity.initiator_name, identity.target_name or "", identity.isid)
+        ticket = self._tickets.get(name)
+        if ticket is None or ticket.portal != portal:
+            return False
+        del self._tickets[name]
+        return True
+
+    def _lapse(self, now_ns: int) -> None:
+        lapsed = [name for name, ticket in self._tickets.items() if ticket.expires_ns <= now_ns]
+        for name in lapsed:
+            del self._tickets[name]
+
+    def end(self, session: Session) -> None:
+        """A session's connection is gone: at ErrorRecoveryLevel 0 the session goes with it, and its nexus is lost."""
+        if self.sessions.close(session, self.config.tpgt):
+            self._lose_nexus(session)
+
+    def _lose_nexus(self, session: Session) -> None:
+        volume = self.volume(session.identity.target_name or "")
+        if volume is not None:
+            for unit in volume.luns.units():
+                unit.nexus_lost(session.nexus)
+
+    def enter(self, session: Session) -> None:
+        """A login is complete: number the session, and let it reinstate the one it replaces (RFC 7143 6.3.5)."""
+        old = self.sessions.open(session, self.config.tpgt)
+        if old is not None:
+            self._lose_nexus(old)
+            old.carrier.abandon("session reinstatement")
+
+    # -- discovery -------------------------------------------------------------------------------------------------
+
+    def records(self, initiator: str, source: str, only: str | None = None) -> list[TargetRecord]:
+        """What SendTargets lists: the volumes this initiator may use, each with the array's public addresses.
+
+        A redirecting array lists its group address alone, which is what makes the redirect necessary (FACTS C.1).
+        """
+        config = self.config
+        if config.kind is ArrayKind.REDIRECTING:
+            hosts = [config.group_address or ""]
+        else:
+            hosts = [portal.address for portal in config.portals if self.portal_is_up(portal.address)]
+        addresses = tuple(TargetAddress(host, config.port, config.tpgt) for host in hosts)
+        return [
+            TargetRecord(volume.config.iqn, addresses)
+            for name, volume in self.volumes.items()
+            if (only is None or name == only.lower()) and self.rule(volume, initiator, source) is not None
+        ]
+
+    def decide(self, decision: Decision) -> None:
+        """Tell whoever listens."""
+        if self.on_decision is not None:
+            self.on_decision(decision)
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One TCP connection knocking at the array: the `LoginGate` of its login. ``session`` is set when it is in."""
+
+    group: Group
+    local: str
+    source: str
+    now_ns: int
+    carrier: Carrier
+    session: Session | None = None
+
+    def identify(self, who: LoginIdentity) -> Admit | Redirect | Refuse:
+        """Who is it, may it, and where: asked once, on the first login request (the redirect comes before CHAP)."""
+        group, config = self.group, self.group.config
+        if who.discovery:
+            return self._tell(who, Admit(config.tpgt, None), self.local, "discovery")
+        volume = group.volume(who.target_name or "")
+        if volume is None:
+            return self._refuse(who, LoginStatus.NOT_FOUND, "no such target")
+        rule = group.rule(volume, who.initiator_name, self.source)
+        if rule is None:
+            return self._refuse(who, LoginStatus.AUTHORIZATION_FAILURE, "no access rule matches")
+        if config.kind is ArrayKind.REDIRECTING:
+            if self.local == config.group_address:
+                placed = group.place(who, self.source, self.now_ns, self.local)
+                if placed is None:
+                    return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "no portal is up")
+                return self._redirect(who, *placed)
+            expected = group.take_ticket(who, self.local, self.now_ns)
+            if not expected and config.direct_login is DirectLogin.REDIRECT and config.group_address:
+                return self._redirect(who, config.group_address, "logins come through the group address")
+        if not group.portal_is_up(self.local):
+            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "this portal is going down")
+        return self._tell(who, Admit(config.tpgt, rule.chap), self.local, "served here")
+
+    def complete(self, who: LoginIdentity, params: SessionParameters) -> int | Refuse:
+        """The login has negotiated everything: make the session, return its TSIH."""
+        group = self.group
+        status = group.sessions.check(who, group.config.tpgt)
+        if status is not LoginStatus.SUCCESS:
+            return self._refuse(who, status, "session rules (RFC 7143 6.3.1)")
+        nexus = Nexus(
+            initiator_port=initiator_port_name(who.initiator_name, who.isid),
+            target_port=target_port_name(who.target_name or "", group.config.tpgt),
+            relative_port=self._relative_port(),
+            tpgt=group.config.tpgt,
+        )
+        self.session = Session(who, params, 0, nexus, self.local, self.source, self.carrier)
+        group.enter(self.session)
+        return self.session.tsih
+
+    def _relative_port(self) -> int:
+        """SAM's relative target port: the portal's place in the list, from 1; the group address counts as 1."""
+        addresses = [portal.address for portal in self.group.config.portals]
+        return addresses.index(self.local) + 1 if self.local in addresses else 1
+
+    def _redirect(self, who: LoginIdentity, address: str, reason: str) -> Redirect:
+        answer = Redirect(TargetAddress(address, self.group.config.port), permanent=False)
+        self._decide(who, LoginStatus.MOVED_TEMPORARILY.words, address, reason)
+        return answer
+
+    def _refuse(self, who: LoginIdentity, status: LoginStatus, reason: str) -> Refuse:
+        self._decide(who, status.words, None, reason)
+        return Refuse(status)
+
+    def _tell(self, who: LoginIdentity, answer: Admit, portal: str, reason: str) -> Admit:
+        self._decide(who, "admitted", portal, reason)
+        return answer
+
+    def _decide(self, who: LoginIdentity, answer: str, portal: str | None, reason: str) -> None:
+        self.group.decide(
+            Decision(who.initiator_name, who.target_name or "", self.source, self.local, answer, portal, reason)
+        )
+
+
+def _is_pair(a: LoginIdentity, b: LoginIdentity) -> bool:
+    return a.initiator_name == b.initiator_name and a.target_name == b.target_name

@@ -1,0 +1,176 @@
+"""The device server: a CDB goes in, a status with data or sense comes out.
+
+``execute`` finds the command's row by opcode (and service action), then checks in the order hosts rely on: reservation
+conflict, unit attention, unknown opcode, reserved CDB bits, and last the command's own rules. It runs to completion
+without waiting, so commands are atomic to one another; order and timing are the transport's.
+
+Source: SAM-5 5.3, 5.14; SPC-4 4.3 (CDB), 6.35.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from iscsi.constants import ScsiStatus
+from iscsi.scsi import CDB_LENGTH, MaintenanceIn
+from iscsi.sense import (
+    COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+    COMMANDS_CLEARED_BY_PROTOCOL_EVENT,
+    DEVICE_RESET,
+    INVALID_FIELD_IN_CDB,
+    INVALID_OPERATION_CODE,
+    MEDIUM_READ_ERROR,
+    MEDIUM_WRITE_ERROR,
+    SPACE_ALLOCATION_FAILED,
+    Sense,
+)
+from target import disk_description, disk_io, disk_provisioning, disk_reservations
+from target.command import (
+    CONFLICT,
+    Access,
+    CheckCondition,
+    Command,
+    DataDirection,
+    ScsiResult,
+    field_length,
+    reserved_bit_set,
+)
+from target.disk import MAX_TRANSFER_BYTES, Disk
+from target.identity import VolumeIdentity
+from target.nexus import Nexus
+from target.store import BlockStore, StoreFull
+from target.supported_opcodes import report_supported_opcodes
+
+__all__ = ["MAX_TRANSFER_BYTES", "DataDirection", "LogicalUnit", "ScsiResult"]
+
+_NO_DATA: Final = DataDirection.NONE
+
+
+class LogicalUnit:
+    """A disk with its command table.
+
+    ``LogicalUnit.over(store, identity, ...)`` is the short way; a ``Disk`` made elsewhere may be handed in.
+    """
+
+    __slots__ = ("_by_action", "_by_opcode", "_pending", "_unknown", "_with_actions", "commands", "disk")
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self.commands = tuple(row for row in (*_COMMANDS, self._supported_row()) if disk.thin or not row.thin_only)
+        self._by_opcode = {row.opcode: row for row in self.commands if row.service_action is None}
+        self._by_action = {
+            (row.opcode, row.service_action): row for row in self.commands if row.service_action is not None
+        }
+        self._with_actions = frozenset(opcode for opcode, _ in self._by_action)
+        self._unknown = Command("unknown", "00" + "ff" * (CDB_LENGTH - 1), Access.ALWAYS, self._refuse)
+        self._pending = disk.attentions.pending
+
+    @classmethod
+    def over(
+        cls,
+        store: BlockStore,
+        identity: VolumeIdentity,
+        *,
+        block_size: int = 512,
+        read_only: bool = False,
+        thin: bool = True,
+    ) -> LogicalUnit:
+        """A logical unit on ``store``; see ``Disk`` for the arguments."""
+        return cls(Disk(store, identity, block_size=block_size, read_only=read_only, thin=thin))
+
+    def execute(self, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+        """Run one command to its end.
+
+        ``cdb``: 16 bytes as the PDU carries them (others are cut or padded); ``data_out``: all data of a write, at
+        most ``transfer_length`` bytes of it are looked at. Never raises for anything a peer can send.
+        """
+        disk = self.disk
+        if len(cdb) != CDB_LENGTH:
+            cdb = cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0")
+        command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F)) or self._unknown
+        if disk.reservations.conflicts(nexus, command.access):
+            return CONFLICT
+        queue = self._pending(nexus)
+        if (queue is None or queue) and command.reports_attention:
+            condition = disk.attentions.take(nexus)
+            if condition is not None:
+                return self.check_condition(condition)
+        try:
+            violation = int.from_bytes(cdb) & command.reserved
+            if violation:
+                raise reserved_bit_set(violation)
+            return command.run(disk, cdb, data_out, nexus)
+        except CheckCondition as end:
+            return self.check_condition(end.sense)
+        except StoreFull:
+            return self.check_condition(SPACE_ALLOCATION_FAILED)
+        except OSError:
+            return self.check_condition(MEDIUM_WRITE_ERROR if command.access is Access.WRITE else MEDIUM_READ_ERROR)
+
+    def transfer_length(self, cdb: bytes) -> tuple[DataDirection, int] | None:
+        """Which way and how many bytes the CDB itself moves; None for a command without data or without a row."""
+        command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F))
+        if command is None or command.direction is _NO_DATA:
+            return None
+        return command.direction, command.length(self.disk, cdb)
+
+    def check_condition(self, sense: Sense) -> ScsiResult:
+        """CHECK CONDITION with ``sense`` in the format the control mode page names."""
+        return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", sense.encode(descriptor=self.disk.descriptor_sense))
+
+    def nexus_lost(self, nexus: Nexus) -> None:
+        """The I_T nexus is gone (session closed, reinstated or timed out): RESERVE ends, the rest is forgotten.
+
+        When the same nexus comes back it finds I_T NEXUS LOSS OCCURRED.
+        """
+        self.disk.reservations.nexus_lost(nexus)
+        self.disk.attentions.forget(nexus)
+
+    def nexus_established(self, nexus: Nexus) -> None:
+        """A session is there; what the unit tells all nexuses from now on, it tells this one too."""
+        self.disk.attentions.queue(nexus)
+
+    def tasks_cleared(self, nexus: Nexus) -> None:
+        """Tasks of ``nexus`` were cleared by another nexus (CLEAR TASK SET); its next command hears of it."""
+        self.disk.attentions.establish(nexus, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+
+    def tasks_terminated(self, nexus: Nexus) -> None:
+        """Tasks of ``nexus`` ended without a response (RFC 7143 11.14.5); its next command hears of it."""
+        self.disk.attentions.establish(nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
+
+    def reset(self, issuer: Nexus | None = None, cause: Sense = DEVICE_RESET) -> None:
+        """A reset of the unit or the target; ``cause`` is the 29h condition every nexus but the issuer is told.
+
+        ``DEVICE_RESET`` after LOGICAL UNIT RESET, ``BUS_RESET`` after a warm, ``POWER_ON`` after a cold target reset.
+        Aborting tasks is the transport's part.
+        """
+        self.disk.reservations.reset()
+        self.disk.attentions.establish_for_all(cause, but=issuer)
+
+    def close(self) -> None:
+        """Flush and release the store."""
+        self.disk.store.flush()
+        self.disk.store.close()
+
+    def _refuse(self, disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+        known_opcode = cdb[0] in self._with_actions
+        raise CheckCondition(INVALID_FIELD_IN_CDB.at(1, 4) if known_opcode else INVALID_OPERATION_CODE.at(0))
+
+    def _supported_row(self) -> Command:
+        return Command(
+            "REPORT SUPPORTED OPERATION CODES",
+            "a3 0c 87 ff ff ff ff ff ff ff 00 00",
+            Access.WRITE,
+            lambda disk, cdb, data_out, nexus: report_supported_opcodes(self.commands, cdb),
+            DataDirection.IN,
+            field_length(6, 4),
+            service_action=MaintenanceIn.REPORT_SUPPORTED_OPERATION_CODES,
+        )
+
+
+_COMMANDS: Final[tuple[Command, ...]] = (
+    *disk_description.COMMANDS,
+    *disk_io.COMMANDS,
+    *disk_provisioning.COMMANDS,
+    *disk_reservations.COMMANDS,
+)

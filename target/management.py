@@ -1,0 +1,97 @@
+"""Task management functions, and what each is answered (RFC 7143 11.5, 11.6; SAM-5 7)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from iscsi.constants import TmfFunction, TmfResult
+from iscsi.pdu import Pdu, TmfRequest, decode_lun
+from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON, Sense
+from iscsi.window import CommandWindow
+from target.group import Group, Volume
+from target.lun import LogicalUnit
+from target.sessions import Session
+
+
+class TaskOwner(Protocol):
+    """The connection a request came in on."""
+
+    window: CommandWindow[Pdu]
+
+    def abort_task(self, itt: int) -> bool:
+        """Drop one task; False when it is not here."""
+
+    def abort_tasks(self, lun: int | None) -> int:
+        """Drop the tasks on a LUN."""
+
+
+def manage(group: Group, session: Session, owner: TaskOwner, request: TmfRequest) -> TmfResult:
+    """Carry out one request; return its response code. When it returns, no covered task will be answered any more."""
+    volume = group.volume(session.identity.target_name or "")
+    assert volume is not None, "a normal session has a volume"
+    lun = decode_lun(request.lun)
+    function = request.function
+    if function in _NEEDS_LUN and volume.luns.get(lun) is None:
+        return TmfResult.LUN_DOES_NOT_EXIST
+    if function == TmfFunction.ABORT_TASK:
+        return _abort_task(owner, request)
+    if function == TmfFunction.ABORT_TASK_SET:
+        owner.abort_tasks(lun)
+        return TmfResult.FUNCTION_COMPLETE
+    if function == TmfFunction.CLEAR_TASK_SET:
+        for other in _sessions_of(group, session):
+            if other.carrier.abort_tasks(lun) and other is not session:
+                _unit(volume, lun).disk.attentions.establish(other.nexus, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+        return TmfResult.FUNCTION_COMPLETE
+    if function == TmfFunction.LOGICAL_UNIT_RESET:
+        _reset(group, session, volume, lun, DEVICE_RESET)
+        return TmfResult.FUNCTION_COMPLETE
+    if function in (TmfFunction.TARGET_WARM_RESET, TmfFunction.TARGET_COLD_RESET):
+        cause = BUS_RESET if function == TmfFunction.TARGET_WARM_RESET else POWER_ON
+        for number in volume.luns.numbers:
+            _reset(group, session, volume, number, cause)
+        if function == TmfFunction.TARGET_COLD_RESET:
+            # As a power cycle: every session of the target ends (11.5.1), this one after its response.
+            for other in _sessions_of(group, session):
+                if other is not session:
+                    other.carrier.abandon("target cold reset")
+        return TmfResult.FUNCTION_COMPLETE
+    if function == TmfFunction.TASK_REASSIGN:
+        return TmfResult.REASSIGNMENT_NOT_SUPPORTED
+    return TmfResult.FUNCTION_NOT_SUPPORTED
+
+
+_NEEDS_LUN = (
+    TmfFunction.ABORT_TASK,
+    TmfFunction.ABORT_TASK_SET,
+    TmfFunction.CLEAR_TASK_SET,
+    TmfFunction.LOGICAL_UNIT_RESET,
+)
+
+
+def _abort_task(owner: TaskOwner, request: TmfRequest) -> TmfResult:
+    """Answer "complete" for a command that is on its way, too: its CmdSN then counts as received (11.6.1)."""
+    if owner.abort_task(request.referenced_task_tag):
+        return TmfResult.FUNCTION_COMPLETE
+    if owner.window.contains(request.ref_cmd_sn):
+        owner.window.skip(request.ref_cmd_sn)
+        return TmfResult.FUNCTION_COMPLETE
+    return TmfResult.TASK_DOES_NOT_EXIST
+
+
+def _reset(group: Group, session: Session, volume: Volume, lun: int, cause: Sense) -> None:
+    """Every initiator's tasks on the unit end; each nexus is told the cause by a unit attention."""
+    for other in _sessions_of(group, session):
+        other.carrier.abort_tasks(lun)
+    _unit(volume, lun).reset(cause)
+
+
+def _unit(volume: Volume, lun: int) -> LogicalUnit:
+    unit = volume.luns.get(lun)
+    assert unit is not None, "the LUN was looked up before"
+    return unit
+
+
+def _sessions_of(group: Group, session: Session) -> list[Session]:
+    name = session.identity.target_name
+    return [other for other in group.sessions.all() if other.identity.target_name == name]

@@ -1,0 +1,207 @@
+"""The array on an asyncio loop: listeners on every address, one Protocol per connection.
+
+It runs unchanged on a stock loop over real TCP and on a simulated one. The data path is: bytes in, one call of the
+connection, one vectored write out. Each connection has one timer, which is only looked at when it fires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from target.connection import TargetConnection
+from target.group import Group
+
+
+class ArrayServer:
+    """Serves a `Group`. ``log`` hears one line about each connection that ends and why."""
+
+    def __init__(
+        self, group: Group, random_bytes: Callable[[int], bytes], log: Callable[[str], None] | None = None
+    ) -> None:
+        self.group = group
+        self.random_bytes = random_bytes
+        self.log = log
+        self._servers: dict[str, asyncio.AbstractServer] = {}
+        self._connections: dict[int, ArrayProtocol] = {}
+        self._numbered = 0
+
+    async def start(self) -> None:
+        """Listen on every address of the group. Raises OSError when one cannot be had; nothing is left open then."""
+        try:
+            for address in self.group.config.addresses:
+                await self.listen(address)
+        except OSError:
+            self.close()
+            raise
+
+    async def listen(self, address: str) -> None:
+        """Listen on one of the group's addresses."""
+        loop = asyncio.get_running_loop()
+        self._servers[address] = await loop.create_server(lambda: ArrayProtocol(self), address, self.group.config.port)
+
+    async def portal_down(self, address: str) -> None:
+        """An interface is gone: the redirect avoids it, its listener closes, its connections break."""
+        self.group.set_portal(address, False)
+        server = self._servers.pop(address, None)
+        if server is not None:
+            server.close()
+        for protocol in self.connections():
+            if protocol.local == address:
+                protocol.drop()
+
+    async def portal_up(self, address: str) -> None:
+        """The interface is back."""
+        if address not in self._servers:
+            await self.listen(address)
+        self.group.set_portal(address, True)
+
+    def connections(self) -> list[ArrayProtocol]:
+        """The open connections in the order they came."""
+        return list(self._connections.values())
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        for protocol in self.connections():
+            protocol.drop()
+
+    def enter(self, protocol: ArrayProtocol) -> bool:
+        """Count a new connection; False when the array takes no more."""
+        if len(self._connections) >= self.group.config.limits.max_connections:
+            return False
+        self._numbered += 1
+        protocol.number = self._numbered
+        self._connections[protocol.number] = protocol
+        return True
+
+    def leave(self, protocol: ArrayProtocol, why: str) -> None:
+        """A connection has ended."""
+        if self._connections.pop(protocol.number, None) is not None and self.log is not None:
+            self.log(f"{protocol.source} -> {protocol.local}: {why}")
+
+
+class ArrayProtocol(asyncio.Protocol):
+    """The asyncio side of one connection."""
+
+    def __init__(self, server: ArrayServer) -> None:
+        self.number = 0
+        self.local = ""
+        self.source = ""
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._connection: TargetConnection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._reading = True
+
+    # -- asyncio calls these ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A TCP connection was accepted."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.local = transport.get_extra_info("sockname")[0]
+        self.source = transport.get_extra_info("peername")[0]
+        if not self._server.enter(self):
+            self._transport.abort()
+            return
+        self._connection = TargetConnection(
+            self._server.group, self.local, self.source, now_ns=self._now(), random_bytes=self._server.random_bytes
+        )
+        self._connection.on_abandon = self.drop
+        self._rearm()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        connection = self._connection
+        if connection is not None and not connection.closing:
+            connection.receive(data, self._now())
+            self._flush(connection)
+
+    def eof_received(self) -> bool:
+        """The peer has sent FIN; asyncio closes the transport when this returns False."""
+        if self._connection is not None:
+            self._connection.eof()
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer reads more slowly than it asks: take no more commands from it."""
+        self._paused = True
+        self._read(False)
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._paused = False
+        if self._connection is not None:
+            self._flush(self._connection)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """TCP is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        connection = self._connection
+        if connection is not None:
+            why = connection.why_closed or (str(exc) if exc else "closed")
+            connection.lost()
+            self._server.leave(self, why)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def request_logout(self, within_s: int) -> None:
+        """Ask the initiator to log out (async event 1)."""
+        if self._connection is not None:
+            self._connection.request_logout(within_s)
+            self._flush(self._connection)
+
+    def drop(self) -> None:
+        """Break the TCP connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self, connection: TargetConnection) -> None:
+        """Write what the connection has to say, then let it go on with what had to wait for that."""
+        transport = self._transport
+        assert transport is not None
+        while True:
+            output = connection.take_output()
+            if output:
+                transport.writelines(output)
+            if connection.closing:
+                transport.close()
+                return
+            if self._paused or not connection.choked:
+                break
+            connection.resume()
+        self._read(not self._paused and not connection.choked)
+        if self._timer is None:
+            self._rearm()
+
+    def _read(self, wanted: bool) -> None:
+        transport = self._transport
+        if transport is not None and wanted != self._reading and not transport.is_closing():
+            self._reading = wanted
+            if wanted:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _now(self) -> int:
+        return round(self._loop.time() * 1e9)
+
+    def _rearm(self) -> None:
+        """Set the one timer, unless it already stands; it looks at the deadline when it fires, not before."""
+        connection = self._connection
+        if connection is not None and connection.deadline_ns is not None and not connection.closing:
+            self._timer = self._loop.call_at(connection.deadline_ns / 1e9, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        connection = self._connection
+        if connection is None or connection.closing:
+            return
+        connection.tick(self._now())
+        self._flush(connection)

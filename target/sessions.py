@@ -1,0 +1,112 @@
+"""Sessions of the array: ISID and TSIH rules, reinstatement (RFC 7143 6.3.1, 6.3.5).
+
+A session is found by its four-part name (initiator, ISID, target, portal group). A login with TSIH 0 for a name that
+is in use is a session reinstatement: the old session ends without notice to its tasks. At ErrorRecoveryLevel 0 a
+session has one connection and ends with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from iscsi.constants import LoginStatus
+from iscsi.login_gate import LoginIdentity
+from iscsi.negotiation import SessionParameters
+from target.nexus import Nexus
+
+
+class Carrier(Protocol):
+    """What a session needs of the connection that carries it."""
+
+    def abandon(self, why: str) -> None:
+        """Drop the connection at once, without a word on the wire."""
+
+    def abort_tasks(self, lun: int | None) -> int:
+        """Drop the connection's tasks on one LUN, or on all; return how many there were."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One live session. ``portal`` is the array's address the connection came in on, ``source`` the initiator's."""
+
+    identity: LoginIdentity
+    params: SessionParameters
+    tsih: int
+    nexus: Nexus
+    portal: str
+    source: str
+    carrier: Carrier = field(repr=False)
+
+    @property
+    def discovery(self) -> bool:
+        """True for a discovery session, which has no target and no tasks."""
+        return self.identity.discovery
+
+
+SessionName = tuple[str, bytes, str, int]
+
+
+class SessionRegistry:
+    """Every live session, by name and by TSIH."""
+
+    def __init__(self, max_sessions: int) -> None:
+        self.max_sessions = max_sessions
+        self._by_name: dict[SessionName, Session] = {}
+        self._by_tsih: dict[int, Session] = {}
+        self._last_tsih = 0
+
+    def __len__(self) -> int:
+        return len(self._by_tsih)
+
+    def all(self) -> list[Session]:
+        """The live sessions in the order of their logins."""
+        return list(self._by_tsih.values())
+
+    def find(self, identity: LoginIdentity, tpgt: int) -> Session | None:
+        """The session with this name, if it lives."""
+        return self._by_name.get(_name(identity, tpgt))
+
+    def check(self, identity: LoginIdentity, tpgt: int) -> LoginStatus:
+        """What the table of 6.3.1 says to this ISID and TSIH; SUCCESS for a new session or a reinstatement."""
+        existing = self.find(identity, tpgt)
+        if identity.tsih == 0:
+            full = existing is None and len(self) >= self.max_sessions
+            return LoginStatus.OUT_OF_RESOURCES if full else LoginStatus.SUCCESS
+        if existing is None or existing.tsih != identity.tsih:
+            return LoginStatus.SESSION_DOES_NOT_EXIST
+        # MaxConnections=1: the session's one connection is either reinstated, or there is no room beside it.
+        return LoginStatus.TOO_MANY_CONNECTIONS if identity.cid != existing.identity.cid else LoginStatus.SUCCESS
+
+    def open(self, session: Session, tpgt: int) -> Session | None:
+        """Enter a session under a free TSIH; return the one it reinstates, already removed from the registry."""
+        name = _name(session.identity, tpgt)
+        old = self._by_name.get(name)
+        if old is not None:
+            self.close(old, tpgt)
+        if session.identity.tsih:
+            session.tsih = session.identity.tsih
+        else:
+            session.tsih = self._free_tsih()
+        self._by_name[name] = session
+        self._by_tsih[session.tsih] = session
+        return old
+
+    def close(self, session: Session, tpgt: int) -> bool:
+        """Remove a session; False when it was gone (reinstated) before."""
+        if self._by_tsih.get(session.tsih) is not session:
+            return False
+        del self._by_tsih[session.tsih]
+        del self._by_name[_name(session.identity, tpgt)]
+        return True
+
+    def _free_tsih(self) -> int:
+        for _ in range(0xFFFF):
+            self._last_tsih = self._last_tsih % 0xFFFF + 1
+            if self._last_tsih not in self._by_tsih:
+                return self._last_tsih
+        raise AssertionError("max_sessions keeps the registry below 65535 sessions")
+
+
+def _name(identity: LoginIdentity, tpgt: int) -> SessionName:
+    return (identity.initiator_name, identity.isid, identity.target_name or "", tpgt)

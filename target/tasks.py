@@ -1,0 +1,237 @@
+"""SCSI tasks of one connection: from a command to its status, by way of the data it moves.
+
+A read is answered on the spot: Data-In PDUs cut to what the initiator takes, the status inside the last of them when
+it is good (phase collapse, RFC 7143 11.7.2). A write waits here while its data comes in, asked for by R2T or not.
+Responses go out through `Responder`, which numbers them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
+from iscsi.errors import RemoteProtocolError
+from iscsi.negotiation import SessionParameters
+from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, decode_lun
+from iscsi.transfer import WriteBuffer, residual, segments
+from iscsi.window import CommandWindow
+from target.command import DataDirection, ScsiResult
+from target.disk import MAX_TRANSFER_BYTES
+from target.lun_map import LunMap
+from target.nexus import Nexus
+
+MAX_IMMEDIATE_TASKS = 8
+"""Immediate commands a connection may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
+
+
+class Responder(Protocol):
+    """What tasks need of their connection: numbering and sending. All responses leave through it, in order."""
+
+    window: CommandWindow[Pdu]
+    stat_sn: int
+
+    def send(self, pdu: Pdu) -> None:
+        """Queue a PDU for the wire."""
+
+    def reject(self, reason: RejectReason, bad: Pdu) -> None:
+        """Answer a PDU with a Reject that carries its header."""
+
+    def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
+        """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT)."""
+
+
+@dataclass(slots=True)
+class WaitingWrite:
+    """A write whose data is not all here yet."""
+
+    command: ScsiCommand
+    buffer: WriteBuffer
+
+
+class TaskSet:
+    """The tasks of one connection in full-feature phase."""
+
+    __slots__ = ("_luns", "_next_ttt", "_nexus", "_params", "_responder", "_waiting")
+
+    def __init__(self, responder: Responder, luns: LunMap, nexus: Nexus, params: SessionParameters) -> None:
+        self._responder = responder
+        self._luns = luns
+        self._nexus = nexus
+        self._params = params
+        self._waiting: dict[int, WaitingWrite] = {}
+        self._next_ttt = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for data."""
+        return len(self._waiting)
+
+    def start(self, command: ScsiCommand) -> None:
+        """A command is due (in CmdSN order, or immediate)."""
+        if command.itt in self._waiting:
+            self._responder.reject(RejectReason.TASK_IN_PROGRESS, command)
+            self._release(command)
+            return
+        if not command.write:
+            if command.data or not command.final:
+                raise RemoteProtocolError("a command without the W bit carries or announces data")
+            self._finish(command, b"")
+            return
+        wanted = self._data_out_length(command)
+        buffer = WriteBuffer(
+            command.edtl,
+            command.data,
+            not command.final,
+            self._params,
+            wanted if wanted <= MAX_TRANSFER_BYTES else 0,  # the device server will refuse it: ask for nothing
+        )
+        if buffer.complete:
+            self._finish(command, buffer.content())
+            return
+        if command.immediate and len(self._waiting) >= MAX_IMMEDIATE_TASKS + self._responder.window.depth:
+            self._responder.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
+            return
+        self._waiting[command.itt] = write = WaitingWrite(command, buffer)
+        self._ask(write)
+
+    def data_out(self, pdu: DataOut) -> None:
+        """Data for a waiting write. Data of a task that has been aborted meanwhile is dropped in silence."""
+        write = self._waiting.get(pdu.itt)
+        if write is None:
+            return
+        write.buffer.take(pdu)
+        if write.buffer.complete:
+            del self._waiting[pdu.itt]
+            self._finish(write.command, write.buffer.content())
+        elif pdu.final:
+            self._ask(write)
+
+    def abort(self, itt: int) -> bool:
+        """Forget one waiting task; no response will be sent for it. False when there is none with this tag."""
+        write = self._waiting.pop(itt, None)
+        if write is None:
+            return False
+        self._release(write.command)
+        return True
+
+    def abort_all(self, lun: int | None = None) -> int:
+        """Forget the waiting tasks of one LUN, or of all; return how many there were."""
+        tags = [itt for itt, write in self._waiting.items() if lun is None or decode_lun(write.command.lun) == lun]
+        for itt in tags:
+            self.abort(itt)
+        return len(tags)
+
+    def _ask(self, write: WaitingWrite) -> None:
+        responder = self._responder
+        while (burst := write.buffer.next_burst(self._next_ttt, self._params)) is not None:
+            self._next_ttt = (self._next_ttt + 1) % RESERVED_TAG
+            responder.send(
+                R2T(
+                    lun=write.command.lun,
+                    itt=write.command.itt,
+                    ttt=burst.ttt,
+                    stat_sn=responder.stat_sn,
+                    exp_cmd_sn=responder.window.exp_cmd_sn,
+                    max_cmd_sn=responder.window.max_cmd_sn,
+                    r2t_sn=burst.r2t_sn,
+                    buffer_offset=burst.offset,
+                    desired_length=burst.length,
+                )
+            )
+
+    def _release(self, command: ScsiCommand) -> None:
+        if not command.immediate:
+            self._responder.window.release()
+
+    def _finish(self, command: ScsiCommand, data_out: bytes) -> None:
+        """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
+        result = self._luns.execute(decode_lun(command.lun), command.cdb, data_out, self._nexus)
+        self._release(command)
+        if result.aborted:
+            self._responder.abort_nexuses(result.aborted, decode_lun(command.lun))
+        if command.read:
+            self._answer_read(command, result)
+        else:
+            self._answer(command, result, 0, self._data_out_length(command) if command.write else len(result.data))
+
+    def _data_out_length(self, command: ScsiCommand) -> int:
+        """Bytes the CDB itself says it takes from the initiator."""
+        transfer = self._luns.transfer_length(decode_lun(command.lun), command.cdb)
+        return transfer[1] if transfer is not None and transfer[0] is DataDirection.OUT else 0
+
+    def _answer_read(self, command: ScsiCommand, result: ScsiResult) -> None:
+        data = result.data
+        actual = len(data)
+        if actual > command.edtl:
+            data = data[: command.edtl]
+        if not data:
+            self._answer(command, result, 0, actual)
+            return
+        responder, window = self._responder, self._responder.window
+        params = self._params
+        collapse = result.status == ScsiStatus.GOOD
+        limit = params.peer_max_recv_data_segment_length
+        length = len(data)
+        if length <= limit and length <= params.max_burst_length and collapse and actual == command.edtl:
+            stat_sn = responder.stat_sn
+            responder.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+            responder.send(
+                DataIn(
+                    has_status=True,
+                    itt=command.itt,
+                    stat_sn=stat_sn,
+                    exp_cmd_sn=window.exp_cmd_sn,
+                    max_cmd_sn=window.max_cmd_sn,
+                    data=data,
+                )
+            )
+            return
+        left = residual(command.edtl, actual)
+        data_sn = 0
+        for part in segments(0, length, limit, params.max_burst_length):
+            last = part.offset + part.length == length
+            with_status = last and collapse
+            responder.send(
+                DataIn(
+                    final=part.final,
+                    has_status=with_status,
+                    overflow=with_status and left.overflow,
+                    underflow=with_status and left.underflow,
+                    itt=command.itt,
+                    stat_sn=responder.stat_sn if with_status else 0,
+                    exp_cmd_sn=window.exp_cmd_sn,
+                    max_cmd_sn=window.max_cmd_sn,
+                    data_sn=data_sn,
+                    buffer_offset=part.offset,
+                    residual=left.count if with_status else 0,
+                    data=data[part.offset : part.offset + part.length],
+                )
+            )
+            data_sn += 1
+        if collapse:
+            responder.stat_sn = (responder.stat_sn + 1) & 0xFFFFFFFF
+        else:
+            self._answer(command, result, data_sn, actual)
+
+    def _answer(self, command: ScsiCommand, result: ScsiResult, data_sn: int, actual: int) -> None:
+        """A SCSI Response PDU; ``actual`` is what the SCSI layer moved or would have moved, in bytes."""
+        responder, window = self._responder, self._responder.window
+        left = residual(command.edtl, actual)
+        stat_sn = responder.stat_sn
+        responder.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+        sense = result.sense
+        responder.send(
+            ScsiResponse(
+                status=result.status,
+                itt=command.itt,
+                stat_sn=stat_sn,
+                exp_cmd_sn=window.exp_cmd_sn,
+                max_cmd_sn=window.max_cmd_sn,
+                exp_data_sn=data_sn,
+                overflow=left.overflow,
+                underflow=left.underflow,
+                residual=left.count,
+                data=len(sense).to_bytes(2, "big") + sense if sense else b"",
+            )
+        )
