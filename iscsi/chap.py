@@ -4,8 +4,8 @@ The initiator speaks ``CHAP_A``; the target answers ``CHAP_A CHAP_I CHAP_C``; th
 ``CHAP_N CHAP_R`` and, when it wants proof in return, adds its own ``CHAP_I CHAP_C``, which the target answers with
 ``CHAP_N CHAP_R``. Each machine takes a set of pairs and returns the pairs to send, so it knows nothing of PDUs.
 
-Two attacks are refused besides a wrong response: one secret used in both directions, and a peer that hands our own
-challenge or our own response back to us.
+Reflection is refused in both its forms: our own challenge handed back to us ends the login, and our own response
+handed back is never right, because one secret for both directions is refused before a login begins.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from iscsi.text import MAX_VALUE_LENGTH, KeyValue, format_binary, parse_binary, 
 RandomBytes = Callable[[int], bytes]
 CHAP_KEYS: Final = ("CHAP_A", "CHAP_I", "CHAP_C", "CHAP_N", "CHAP_R")
 CHAP_ALGORITHMS: Final = {8: "sha3_256", 7: "sha256", 6: "sha1", 5: "md5"}
-"""Algorithm number to hashlib name, strongest first: the order in which they are offered (IANA ppp-numbers)."""
+"""Algorithm number to hashlib name, strongest first (IANA ppp-numbers)."""
+DEFAULT_OFFER: Final = (5,)
+"""What an initiator offers unless told otherwise: MD5, which every end has, as the hosts in the field do.
+
+The others are a choice of the operator because tgt takes 7 for SHA1 and then finds the response wrong.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,15 @@ class ChapPolicy:
     def __post_init__(self) -> None:
         if not self.one_way:
             raise ValueError("a CHAP policy without one-way credentials admits nobody")
-        if unknown := [number for number in self.algorithms if number not in CHAP_ALGORITHMS]:
-            raise ValueError(f"CHAP algorithms {unknown}: expected some of {list(CHAP_ALGORITHMS)}")
+        check_algorithms(self.algorithms)
         for credentials in self.one_way:
             check_secrets_differ(credentials, self.mutual)
+
+
+def check_algorithms(numbers: tuple[int, ...]) -> None:
+    """Refuse an empty or unknown choice of algorithms with a ValueError."""
+    if not numbers or any(number not in CHAP_ALGORITHMS for number in numbers):
+        raise ValueError(f"CHAP algorithms {numbers}: expected some of {tuple(CHAP_ALGORITHMS)}")
 
 
 def check_secrets_differ(one_way: ChapCredentials, mutual: ChapCredentials | None) -> None:
@@ -113,17 +123,25 @@ class ChapState(Enum):
 class ChapInitiator:
     """The initiator's end: offers algorithms, answers the challenge, and checks the target's proof when mutual."""
 
-    def __init__(self, credentials: ChapCredentials, mutual: ChapCredentials | None, random_bytes: RandomBytes) -> None:
+    def __init__(
+        self,
+        credentials: ChapCredentials,
+        mutual: ChapCredentials | None,
+        random_bytes: RandomBytes,
+        algorithms: tuple[int, ...] = DEFAULT_OFFER,
+    ) -> None:
         check_secrets_differ(credentials, mutual)
+        check_algorithms(algorithms)
         self._credentials = credentials
         self._mutual = mutual
         self._random_bytes = random_bytes
+        self._algorithms = algorithms
         self._posed: Challenge | None = None
         self.state = ChapState.ALGORITHM
 
     def offer(self) -> list[KeyValue]:
         """``CHAP_A``: the first word, once the target has chosen CHAP."""
-        return [("CHAP_A", ",".join(map(str, CHAP_ALGORITHMS)))]
+        return [("CHAP_A", ",".join(map(str, self._algorithms)))]
 
     def receive(self, keys: Mapping[str, str]) -> list[KeyValue]:
         """Take the target's CHAP pairs, return ours; afterwards `state` says whether the target's proof is due.
@@ -134,15 +152,14 @@ class ChapInitiator:
         if self.state is ChapState.ALGORITHM:
             _only(keys, "CHAP_A", "CHAP_I", "CHAP_C")
             algorithm = parse_number("CHAP_A", _need(keys, "CHAP_A"))
-            if algorithm not in CHAP_ALGORITHMS:
+            if algorithm not in self._algorithms:
                 raise _refuse(f"the target chose CHAP_A={algorithm}, which was not offered")
             return self._respond(Challenge.read(algorithm, keys))
         if self.state is ChapState.RESPONSE and self._mutual is not None and self._posed is not None:
             _only(keys, "CHAP_N", "CHAP_R")
             name, response = _need(keys, "CHAP_N"), parse_binary("CHAP_R", _need(keys, "CHAP_R"))
-            reflected = hmac.compare_digest(response, self._posed.answer(self._credentials.secret))
             proven = hmac.compare_digest(response, self._posed.answer(self._mutual.secret))
-            if name != self._mutual.name or reflected or not proven:
+            if name != self._mutual.name or not proven:
                 raise _refuse(f"the target's CHAP response as {name[:40]!r} is wrong")
             self.state = ChapState.DONE
             return []
@@ -199,9 +216,6 @@ class ChapTarget:
         for credentials in self._policy.one_way:  # every one is tried, so that time does not tell which names exist
             right = hmac.compare_digest(response, posed.answer(credentials.secret))
             proven |= right and credentials.name == name
-        mutual = self._policy.mutual
-        if mutual is not None and hmac.compare_digest(response, posed.answer(mutual.secret)):
-            proven = False
         if not proven:
             raise _refuse(f"the CHAP response of {name[:40]!r} is wrong")
         self.authenticated_as = name

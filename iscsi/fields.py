@@ -106,7 +106,7 @@ def compile_codec(
         elif position in composite:
             fixed = constants.get(position, 0) | (opcode if position == 0 else 0)
             terms = [f"({f.mask} if pdu.{f.name} else 0)" for f in composite[position] if f.kind == "flag"]
-            terms += [f"(pdu.{f.name} << {_shift(f.mask)} & {f.mask})" for f in composite[position] if f.kind == "int"]
+            terms += [f"(pdu.{f.name} << {_shift(f.mask)})" for f in composite[position] if f.kind == "int"]
             layout, packed = layout + "B", [*packed, " | ".join([str(fixed), *terms])]
             names.append(f"b{position}")
             position += 1

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from iscsi import serial
-from iscsi.chap import CHAP_KEYS, ChapCredentials, ChapInitiator, ChapState, RandomBytes
+from iscsi.chap import CHAP_KEYS, DEFAULT_OFFER, ChapCredentials, ChapInitiator, ChapState, RandomBytes
 from iscsi.constants import LoginStatus, Stage
 from iscsi.discovery import TargetAddress
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
@@ -63,7 +63,8 @@ class InitiatorLogin:
     """One login phase on one TCP connection, without I/O.
 
     ``target_name`` None means a discovery session; ``isid`` is 6 bytes; ``tsih`` is 0 for a new session. With
-    ``chap`` the initiator is ready to prove itself; with ``mutual_chap`` it demands that the target does so too.
+    ``chap`` the initiator is ready to prove itself; with ``mutual_chap`` it demands that the target does so too;
+    ``chap_algorithms`` are offered in that order.
 
     Raises:
         ValueError: a name, an ISID or a pair of secrets that no login could use.
@@ -84,6 +85,7 @@ class InitiatorLogin:
         mutual_chap: ChapCredentials | None = None,
         random_bytes: RandomBytes,
         initiator_alias: str | None = None,
+        chap_algorithms: tuple[int, ...] = DEFAULT_OFFER,
     ) -> None:
         if complaint := name_complaint(initiator_name):
             raise ValueError(complaint)
@@ -100,7 +102,7 @@ class InitiatorLogin:
         self._names.append(("SessionType", "Discovery" if target_name is None else "Normal"))
         # "None" is left out when the target must prove itself: otherwise it could choose not to.
         self._methods = ("None",) if chap is None else ("CHAP",) if mutual_chap is not None else ("CHAP", "None")
-        self._chap = None if chap is None else ChapInitiator(chap, mutual_chap, random_bytes)
+        self._chap = None if chap is None else ChapInitiator(chap, mutual_chap, random_bytes, chap_algorithms)
         self._method: str | None = None
         self._negotiation = Negotiation(Side.INITIATOR, wishes, discovery=target_name is None, leading=tsih == 0)
         self._text = LoginText(Side.TARGET)
@@ -239,7 +241,7 @@ class InitiatorLogin:
         assert self._stage is not None
         data, cont = self._text.next_part()
         aim = None if cont else self._aim
-        step = Step(aim is not None, cont, self._stage, aim or 0, data)
+        step = Step(aim is not None, cont, int(self._stage), int(aim or 0), data)
         stage = self._stage if self._request is not None else None
         if complaint := request_complaint(stage, self._response, step):
             raise LocalProtocolError(complaint)

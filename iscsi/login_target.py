@@ -199,7 +199,7 @@ class TargetLogin:
     def _reply(self, request: LoginRequest, step: Step) -> LoginResponse:
         data, cont = self._text.next_part()
         granted = None if cont or not step.transit else self._grant(step)
-        response = Step(granted is not None, cont, step.csg, granted or 0, data)
+        response = Step(granted is not None, cont, step.csg, int(granted or 0), data)
         if complaint := response_complaint(step, response):
             raise LocalProtocolError(complaint)
         tsih = request.tsih
@@ -252,7 +252,7 @@ class TargetLogin:
     def _end(self, request: LoginRequest, status: LoginStatus, reason: str, data: bytes = b"") -> LoginResponse:
         """A response that ends the login: its flags, stages and sequence numbers are reserved (11.13.5)."""
         self.outcome = TargetLoginEnded(status, reason)
-        return LoginResponse(isid=request.isid, tsih=request.tsih, itt=request.itt, status=status, data=data)
+        return LoginResponse(isid=request.isid, tsih=request.tsih, itt=request.itt, status=int(status), data=data)
 
 
 _AUTHENTICATION = ("AuthMethod", *CHAP_KEYS)

@@ -31,7 +31,7 @@ LONG_VALUES: Final = {"CHAP_C": 2 + 2 * MAX_BINARY_LENGTH, "CHAP_R": 2 + 2 * MAX
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9.\-+@_#]*")
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,19}")
 _HEX: Final = re.compile(r"0[xX]([0-9a-fA-F]+)")
-_BASE64: Final = re.compile(r"0[bB]([A-Za-z0-9+/]+={0,2})")
+_BASE64: Final = re.compile(r"0[bB]((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)")
 _NUMBER_LIMIT: Final = 1 << 64
 
 
@@ -91,11 +91,6 @@ class TextAssembler:
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
-
-    @property
-    def pending(self) -> bool:
-        """True between a part with C=1 and the part that ends the set."""
-        return bool(self._parts)
 
     def feed(self, data: bytes, cont: bool) -> list[KeyValue] | None:
         """Add one PDU's data segment; the pairs once the set is complete, None while more parts follow.

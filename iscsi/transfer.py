@@ -15,7 +15,7 @@ from enum import Enum
 from iscsi.constants import RESERVED_TAG
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
 from iscsi.negotiation import SessionParameters
-from iscsi.pdu import R2T, DataIn, DataOut
+from iscsi.pdu import DataIn, DataOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def data_out_run(
 ) -> Iterator[DataOut]:
     """The Data-Out PDUs of one sequence: unsolicited (``ttt`` reserved) or the answer to one R2T.
 
-    ``data`` is the whole write; ``offset`` and ``length`` name the bytes of it that go. An R2T comes from the peer:
-    `check_r2t` it first.
+    ``data`` is the whole write; ``offset`` and ``length`` name the bytes of it that go. An R2T that asks for others is
+    the peer's fault and has to be refused before; here it would be ours.
     """
     if offset < 0 or offset + length > len(data):
         raise LocalProtocolError(f"bytes {offset} to {offset + length} are not all in a write of {len(data)}")
@@ -116,27 +116,6 @@ def data_out_run(
             data_sn=data_sn,
             buffer_offset=part.offset,
             data=data[part.offset : part.offset + part.length],
-        )
-
-
-def check_r2t(r2t: R2T, *, r2t_sn: int, offset: int, expected: int, params: SessionParameters) -> None:
-    """The initiator's judgement of an R2T (11.8). Raises RemoteProtocolError unless it may be answered.
-
-    ``r2t_sn`` and ``offset`` are the number and the first byte due next for the task (DataSequenceInOrder=Yes),
-    ``expected`` its Expected Data Transfer Length.
-    """
-    if r2t.ttt == RESERVED_TAG:
-        raise RemoteProtocolError("R2T with the reserved target transfer tag")
-    if r2t.r2t_sn != r2t_sn:
-        raise RemoteProtocolError(f"R2T with R2TSN {r2t.r2t_sn} where {r2t_sn} was due")
-    if not 0 < r2t.desired_length <= params.max_burst_length:
-        raise RemoteProtocolError(
-            f"R2T asks for {r2t.desired_length} bytes; it may ask for 1 to {params.max_burst_length} (MaxBurstLength)"
-        )
-    if r2t.buffer_offset != offset or offset + r2t.desired_length > expected:
-        raise RemoteProtocolError(
-            f"R2T asks for bytes {r2t.buffer_offset} to {r2t.buffer_offset + r2t.desired_length}; "
-            f"due is what follows byte {offset} up to {expected}"
         )
 
 
@@ -223,16 +202,15 @@ class WriteBuffer:
         if pdu.ttt == RESERVED_TAG:
             if not self._unsolicited:
                 raise RemoteProtocolError("unexpected unsolicited data: none was announced for this task")
-            begin, end = 0, self._first
+            end = self._first
         else:
             if not self.open_bursts or self.open_bursts[0].ttt != pdu.ttt:
                 raise RemoteProtocolError(f"Data-Out for target transfer tag 0x{pdu.ttt:08x}, which is not the one due")
-            burst = self.open_bursts[0]
-            begin, end = burst.offset, burst.offset + burst.length
+            end = self.open_bursts[0].offset + self.open_bursts[0].length
         if pdu.data_sn != self._data_sn:
             raise RemoteProtocolError(f"Data-Out with DataSN {pdu.data_sn} where {self._data_sn} was due")
         after = pdu.buffer_offset + len(pdu.data)
-        if pdu.buffer_offset != self.received or pdu.buffer_offset < begin or after > end:
+        if pdu.buffer_offset != self.received or after > end:
             raise RemoteProtocolError(
                 f"Data-Out carries bytes {pdu.buffer_offset} to {after}; "
                 f"due is what follows byte {self.received} up to {end}"

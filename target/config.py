@@ -8,9 +8,11 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from iscsi.chap import ChapPolicy
 from iscsi.constants import ISCSI_PORT
+from target.placement import POLICIES
 
 
 class ConfigError(ValueError):
@@ -97,16 +99,39 @@ class Limits:
     """How long it then waits before it drops the connection."""
     output_high_bytes: int = 1 << 20
     """Answers held for a peer that does not read; above it no further command is taken from that connection."""
+    write_buffer_bytes: int = 32 << 20
+    """Data of writes a connection may have on its way by R2T; a write above it waits for its R2T until others end."""
+    linger_s: float = 5.0
+    """How long a connection that is being closed may take to read its last answers."""
     ticket_lifetime_s: float = 15.0
     """How long a redirected login counts as a connection of the portal it was sent to."""
 
     def __post_init__(self) -> None:
-        for name in ("max_connections", "command_window", "output_high_bytes"):
+        for name, low, high in _RANGES:
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"{name} must be {low} to {high}, not {getattr(self, name)}")
+        if self.first_burst_length > self.max_burst_length:
+            raise ConfigError(
+                f"first_burst_length {self.first_burst_length} is above max_burst_length {self.max_burst_length}"
+            )
+        for name in ("output_high_bytes", "write_buffer_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("login_timeout_s", "nop_timeout_s", "ticket_lifetime_s"):
+        for name in ("login_timeout_s", "nop_timeout_s", "ticket_lifetime_s", "linger_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0 s, not {getattr(self, name)}")
+        if self.nop_interval_s < 0:
+            raise ConfigError(f"nop_interval_s must be 0 s or more, not {self.nop_interval_s}")
+
+
+_RANGES: Final = (
+    ("max_connections", 1, 0xFFFF),  # each may be a session, and a TSIH has 16 bits
+    ("command_window", 1, 0xFFFF),
+    ("max_recv_data_segment_length", 512, (1 << 24) - 1),
+    ("max_burst_length", 512, (1 << 24) - 1),
+    ("first_burst_length", 512, (1 << 24) - 1),
+)
+"""Lowest and highest value; the three lengths are those of RFC 7143 13.12 to 13.14."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +152,8 @@ class GroupConfig:
     placement: str = "least-connections"
     fixed_portal: str | None = None
     direct_login: DirectLogin = DirectLogin.SERVE
+    active_passive: bool = False
+    """Each volume is served through one portal at a time; see `target.ownership`."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -145,13 +172,25 @@ class GroupConfig:
             if address in seen:
                 raise ConfigError(f"address {address} is given twice")
             seen.append(address)
-        names = [volume.iqn for volume in self.volumes]
+        names = [volume.iqn.lower() for volume in self.volumes]
         for iqn in names:
             if names.count(iqn) > 1:
                 raise ConfigError(f"volume target name {iqn} is given twice")
+        if self.placement not in POLICIES:
+            raise ConfigError(f"placement: expected {_either(tuple(POLICIES))}, not {self.placement!r}")
+        if self.placement == "fixed" and self.fixed_portal not in [portal.address for portal in self.portals]:
+            raise ConfigError(f"fixed_portal: placement fixed wants one of the portals, not {self.fixed_portal}")
+        if not 1 <= self.port <= 0xFFFF:
+            raise ConfigError(f"port must be 1 to 65535, not {self.port}")
+        if not 0 <= self.tpgt <= 0xFFFF:
+            raise ConfigError(f"tpgt must be 0 to 65535, not {self.tpgt}")
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """Every address the array listens on: the group address first, then the portals in order."""
         first = () if self.group_address is None else (self.group_address,)
         return first + tuple(portal.address for portal in self.portals)
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + " or " + names[-1]

@@ -17,13 +17,12 @@ from target.reservations import Reservations
 from target.store import BlockStore
 
 MAX_TRANSFER_BYTES: Final = 8 << 20
-"""Largest READ, WRITE or VERIFY; VPD page B0h reports it in blocks."""
+"""Most that one READ, WRITE, VERIFY or WRITE SAME covers; VPD page B0h reports it in blocks."""
 
 _OPTIMAL_TRANSFER_BYTES: Final = 1 << 20
 _MAX_COMPARE_AND_WRITE_BLOCKS: Final = 255
 _MAX_UNMAP_BLOCKS: Final = 1 << 20
 _MAX_UNMAP_DESCRIPTORS: Final = 256
-_MAX_WRITE_SAME_BLOCKS: Final = 1 << 16
 
 
 class Disk:
@@ -94,7 +93,7 @@ class Disk:
             max_unmap_blocks=_MAX_UNMAP_BLOCKS if thin else 0,
             max_unmap_descriptors=_MAX_UNMAP_DESCRIPTORS if thin else 0,
             unmap_granularity=1 if thin else 0,
-            max_write_same=_MAX_WRITE_SAME_BLOCKS,
+            max_write_same=self.max_transfer_blocks,
         )
 
     def check_range(self, lba: int, blocks: int) -> None:

@@ -138,7 +138,7 @@ def _compare_and_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) ->
     disk.check_range(lba, blocks)
     size = disk.block_size
     half = blocks * size
-    if blocks > disk.limits.max_compare_and_write or len(data_out) < 2 * half:
+    if blocks > disk.limits.max_compare_and_write or len(data_out) != 2 * half:
         raise bad_cdb_field(13)
     raise_if_different(disk.store.read(lba * size, half), data_out[:half])
     disk.store.write(lba * size, data_out[half : 2 * half])
@@ -190,40 +190,40 @@ _OUT = DataDirection.OUT
 _NONE = DataDirection.NONE
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    # name, usage (flags of byte 1: 10 DPO, 08 FUA, 02 FUA_NV of older SBC), access, effect, data
+    # name, usage (byte 1: 10 DPO, 08 FUA, 02 FUA_NV of older SBC; 1f behind the numbers: GROUP NUMBER), access, ...
     _row("READ(6)", "08 1f ff ff ff 00", Access.READ, _reader, _IN),
-    _row("READ(10)", "28 1a ff ff ff ff 00 ff ff 00", Access.READ, _reader, _IN),
-    _row("READ(12)", "a8 1a ff ff ff ff ff ff ff ff 00 00", Access.READ, _reader, _IN),
-    _row("READ(16)", "88 1a ff ff ff ff ff ff ff ff ff ff ff ff 00 00", Access.READ, _reader, _IN),
+    _row("READ(10)", "28 1a ff ff ff ff 1f ff ff 00", Access.READ, _reader, _IN),
+    _row("READ(12)", "a8 1a ff ff ff ff ff ff ff ff 1f 00", Access.READ, _reader, _IN),
+    _row("READ(16)", "88 1a ff ff ff ff ff ff ff ff ff ff ff ff 1f 00", Access.READ, _reader, _IN),
     _row("WRITE(6)", "0a 1f ff ff ff 00", Access.WRITE, _writer, _OUT),
-    _row("WRITE(10)", "2a 1a ff ff ff ff 00 ff ff 00", Access.WRITE, _writer, _OUT),
-    _row("WRITE(12)", "aa 1a ff ff ff ff ff ff ff ff 00 00", Access.WRITE, _writer, _OUT),
-    _row("WRITE(16)", "8a 1a ff ff ff ff ff ff ff ff ff ff ff ff 00 00", Access.WRITE, _writer, _OUT),
-    _row("WRITE AND VERIFY(10)", "2e 16 ff ff ff ff 00 ff ff 00", Access.WRITE, _write_verifier, _OUT),
-    _row("WRITE AND VERIFY(12)", "ae 16 ff ff ff ff ff ff ff ff 00 00", Access.WRITE, _write_verifier, _OUT),
+    _row("WRITE(10)", "2a 1a ff ff ff ff 1f ff ff 00", Access.WRITE, _writer, _OUT),
+    _row("WRITE(12)", "aa 1a ff ff ff ff ff ff ff ff 1f 00", Access.WRITE, _writer, _OUT),
+    _row("WRITE(16)", "8a 1a ff ff ff ff ff ff ff ff ff ff ff ff 1f 00", Access.WRITE, _writer, _OUT),
+    _row("WRITE AND VERIFY(10)", "2e 16 ff ff ff ff 1f ff ff 00", Access.WRITE, _write_verifier, _OUT),
+    _row("WRITE AND VERIFY(12)", "ae 16 ff ff ff ff ff ff ff ff 1f 00", Access.WRITE, _write_verifier, _OUT),
     _row(
         "WRITE AND VERIFY(16)",
-        "8e 16 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "8e 16 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         Access.WRITE,
         _write_verifier,
         _OUT,
     ),
-    _row("VERIFY(10)", "2f 16 ff ff ff ff 00 ff ff 00", Access.READ, _verifier, _OUT),
-    _row("VERIFY(12)", "af 16 ff ff ff ff ff ff ff ff 00 00", Access.READ, _verifier, _OUT),
-    _row("VERIFY(16)", "8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 00 00", Access.READ, _verifier, _OUT),
-    _row("PRE-FETCH(10)", "34 02 ff ff ff ff 00 ff ff 00", Access.READ, _prefetcher, _NONE),
-    _row("PRE-FETCH(16)", "90 02 ff ff ff ff ff ff ff ff ff ff ff ff 00 00", Access.READ, _prefetcher, _NONE),
-    _row("SYNCHRONIZE CACHE(10)", "35 06 ff ff ff ff 00 ff ff 00", Access.WRITE, _synchronizer, _NONE),
+    _row("VERIFY(10)", "2f 16 ff ff ff ff 1f ff ff 00", Access.READ, _verifier, _OUT),
+    _row("VERIFY(12)", "af 16 ff ff ff ff ff ff ff ff 1f 00", Access.READ, _verifier, _OUT),
+    _row("VERIFY(16)", "8f 16 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00", Access.READ, _verifier, _OUT),
+    _row("PRE-FETCH(10)", "34 02 ff ff ff ff 1f ff ff 00", Access.READ, _prefetcher, _NONE),
+    _row("PRE-FETCH(16)", "90 02 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00", Access.READ, _prefetcher, _NONE),
+    _row("SYNCHRONIZE CACHE(10)", "35 06 ff ff ff ff 1f ff ff 00", Access.WRITE, _synchronizer, _NONE),
     _row(
         "SYNCHRONIZE CACHE(16)",
-        "91 06 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "91 06 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         Access.WRITE,
         _synchronizer,
         _NONE,
     ),
     Command(
         "COMPARE AND WRITE",
-        "89 1a ff ff ff ff ff ff ff ff 00 00 00 ff 00 00",
+        "89 1a ff ff ff ff ff ff ff ff 00 00 00 ff 1f 00",
         Access.WRITE,
         _compare_and_write,
         _OUT,
@@ -231,7 +231,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         "ORWRITE(16)",
-        "8b 1a ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "8b 1a ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         Access.WRITE,
         _or_write,
         _OUT,

@@ -57,9 +57,7 @@ def _write_same(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiRe
     if cdb[1] & _UNMAP_BIT and not any(pattern):
         disk.store.discard(lba * size, blocks * size)
     else:
-        step = disk.max_transfer_blocks
-        for done in range(0, blocks, step):
-            disk.store.write((lba + done) * size, pattern * min(step, blocks - done))
+        disk.store.write(lba * size, pattern * blocks)
     return GOOD
 
 
@@ -90,7 +88,7 @@ def _get_lba_status(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> Sc
 COMMANDS: Final[tuple[Command, ...]] = (
     Command(
         "UNMAP",
-        "42 00 00 00 00 00 00 ff ff 00",
+        "42 00 00 00 00 00 1f ff ff 00",
         Access.WRITE,
         _unmap,
         DataDirection.OUT,
@@ -99,7 +97,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         "WRITE SAME(10)",
-        "41 08 ff ff ff ff 00 ff ff 00",
+        "41 08 ff ff ff ff 1f ff ff 00",
         Access.WRITE,
         _write_same,
         DataDirection.OUT,
@@ -107,7 +105,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     ),
     Command(
         "WRITE SAME(16)",
-        "93 09 ff ff ff ff ff ff ff ff ff ff ff ff 00 00",
+        "93 09 ff ff ff ff ff ff ff ff ff ff ff ff 1f 00",
         Access.WRITE,
         _write_same,
         DataDirection.OUT,

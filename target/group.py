@@ -11,17 +11,19 @@ ticket is also how a portal tells a redirected login from one made straight at i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iscsi.constants import LoginStatus
 from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_gate import Admit, LoginIdentity, Redirect, Refuse
 from iscsi.negotiation import SessionParameters
+from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT
 from target.config import AccessRule, ArrayKind, DirectLogin, GroupConfig, VolumeConfig
+from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.nexus import Nexus, initiator_port_name, target_port_name
 from target.placement import POLICIES, Placement, PortalLoad
-from target.sessions import Carrier, Session, SessionRegistry
+from target.sessions import Carrier, Session, SessionRegistry, continued
 
 MAX_TICKETS = 4096
 
@@ -169,15 +171,26 @@ class Group:
             self._lose_nexus(session)
 
     def _lose_nexus(self, session: Session) -> None:
-        volume = self.volume(session.identity.target_name or "")
-        if volume is not None:
-            for unit in volume.luns.units():
-                unit.nexus_lost(session.nexus)
+        for unit in self._units(session):
+            unit.nexus_lost(session.nexus)
+
+    def _units(self, session: Session) -> tuple[LogicalUnit, ...]:
+        """The logical units a session reaches: none in discovery."""
+        volume = None if session.discovery else self.volume(session.identity.target_name or "")
+        return () if volume is None else volume.luns.units()
 
     def enter(self, session: Session) -> None:
-        """A login is complete: number the session, and let it reinstate the one it replaces (RFC 7143 6.3.5)."""
+        """A login is complete: number the session, and let it reinstate what it replaces (RFC 7143 6.3.4, 6.3.5)."""
         old = self.sessions.open(session, self.config.tpgt)
-        if old is not None:
+        if old is None:
+            return
+        if session.tsih == old.tsih:
+            # The session, and with it the nexus, goes on; that tasks were lost has to be said (11.14.5).
+            if old.carrier.abort_tasks(None):
+                for unit in self._units(session):
+                    unit.disk.attentions.establish(session.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
+            old.carrier.abandon("connection reinstatement")
+        else:
             self._lose_nexus(old)
             old.carrier.abandon("session reinstatement")
 
@@ -219,6 +232,7 @@ class Arrival:
 
     def identify(self, who: LoginIdentity) -> Admit | Redirect | Refuse:
         """Who is it, may it, and where: asked once, on the first login request (the redirect comes before CHAP)."""
+        who = _as_stored(who)
         group, config = self.group, self.group.config
         if who.discovery:
             return self._tell(who, Admit(config.tpgt, None), self.local, "discovery")
@@ -243,10 +257,14 @@ class Arrival:
 
     def complete(self, who: LoginIdentity, params: SessionParameters) -> int | Refuse:
         """The login has negotiated everything: make the session, return its TSIH."""
+        who = _as_stored(who)
         group = self.group
-        status = group.sessions.check(who, group.config.tpgt)
+        status = group.sessions.check(who, group.config.tpgt, self.local)
         if status is not LoginStatus.SUCCESS:
             return self._refuse(who, status, "session rules (RFC 7143 6.3.1)")
+        existing = group.sessions.find(who, group.config.tpgt, self.local) if who.tsih else None
+        if existing is not None:
+            params = continued(existing.params, params)
         nexus = Nexus(
             initiator_port=initiator_port_name(who.initiator_name, who.isid),
             target_port=target_port_name(who.target_name or "", group.config.tpgt),
@@ -279,6 +297,12 @@ class Arrival:
         self.group.decide(
             Decision(who.initiator_name, who.target_name or "", self.source, self.local, answer, portal, reason)
         )
+
+
+def _as_stored(who: LoginIdentity) -> LoginIdentity:
+    """iSCSI names are the same in capital letters (RFC 3722); the array keeps them in lower case."""
+    target_name = None if who.target_name is None else who.target_name.lower()
+    return replace(who, initiator_name=who.initiator_name.lower(), target_name=target_name)
 
 
 def _is_pair(a: LoginIdentity, b: LoginIdentity) -> bool:

@@ -14,9 +14,6 @@ from typing import Final
 from iscsi.constants import ScsiStatus
 from iscsi.scsi import CDB_LENGTH, MaintenanceIn
 from iscsi.sense import (
-    COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
-    COMMANDS_CLEARED_BY_PROTOCOL_EVENT,
-    DEVICE_RESET,
     INVALID_FIELD_IN_CDB,
     INVALID_OPERATION_CODE,
     MEDIUM_READ_ERROR,
@@ -126,19 +123,7 @@ class LogicalUnit:
         self.disk.reservations.nexus_lost(nexus)
         self.disk.attentions.forget(nexus)
 
-    def nexus_established(self, nexus: Nexus) -> None:
-        """A session is there; what the unit tells all nexuses from now on, it tells this one too."""
-        self.disk.attentions.queue(nexus)
-
-    def tasks_cleared(self, nexus: Nexus) -> None:
-        """Tasks of ``nexus`` were cleared by another nexus (CLEAR TASK SET); its next command hears of it."""
-        self.disk.attentions.establish(nexus, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
-
-    def tasks_terminated(self, nexus: Nexus) -> None:
-        """Tasks of ``nexus`` ended without a response (RFC 7143 11.14.5); its next command hears of it."""
-        self.disk.attentions.establish(nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
-
-    def reset(self, issuer: Nexus | None = None, cause: Sense = DEVICE_RESET) -> None:
+    def reset(self, cause: Sense, *, issuer: Nexus | None = None) -> None:
         """A reset of the unit or the target; ``cause`` is the 29h condition every nexus but the issuer is told.
 
         ``DEVICE_RESET`` after LOGICAL UNIT RESET, ``BUS_RESET`` after a warm, ``POWER_ON`` after a cold target reset.

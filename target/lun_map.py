@@ -13,36 +13,37 @@ from typing import Final
 from iscsi.constants import ScsiStatus
 from iscsi.inquiry import NOT_SUPPORTED, StandardInquiry
 from iscsi.scsi import CDB_LENGTH, ScsiOpcode
-from iscsi.sense import DEVICE_RESET, LOGICAL_UNIT_NOT_SUPPORTED, Sense
+from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY
 from target.command import CheckCondition, DataDirection, ScsiResult
 from target.disk_description import report_luns
 from target.lun import LogicalUnit
 from target.nexus import Nexus
+from target.ownership import Ownership
 
-_OUT: Final = DataDirection.OUT
 MAX_LUN: Final = 0x3FFF
 """The highest LUN that flat space addressing can name (SAM-5 4.7.7.3)."""
 
 
 class LunMap:
-    """LUN to LogicalUnit, fixed when made. ValueError for a LUN outside 0 to 16383."""
+    """LUN to LogicalUnit, fixed when made; with ``ownership`` they are served through one portal at a time.
 
-    __slots__ = ("_numbers", "_units")
+    ValueError for a LUN outside 0 to 16383.
+    """
 
-    def __init__(self, units: Mapping[int, LogicalUnit]) -> None:
+    __slots__ = ("_numbers", "_ownership", "_units")
+
+    def __init__(self, units: Mapping[int, LogicalUnit], ownership: Ownership | None = None) -> None:
         self._units = dict(units)
+        self._ownership = ownership
         self._numbers = tuple(sorted(self._units))
         for number in self._numbers:
             if not 0 <= number <= MAX_LUN:
                 raise ValueError(f"LUN {number} is outside 0 to {MAX_LUN}")
 
+    @property
     def numbers(self) -> tuple[int, ...]:
         """The LUNs in ascending order."""
         return self._numbers
-
-    def exists(self, lun: int) -> bool:
-        """Whether there is a unit at ``lun``."""
-        return lun in self._units
 
     def get(self, lun: int) -> LogicalUnit | None:
         """The unit at ``lun``, None where there is none."""
@@ -57,35 +58,14 @@ class LunMap:
         unit = self._units.get(lun)
         if unit is None or cdb[0] == ScsiOpcode.REPORT_LUNS:
             return self._without_unit(cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0"))
+        if self._ownership is not None and self._ownership.refuses(cdb[0], nexus):
+            return unit.check_condition(NOT_READY_STANDBY)
         return unit.execute(cdb, data_out, nexus)
 
-    def transfer_length(self, lun: int, cdb: bytes) -> int:
-        """Bytes of data-out the CDB itself takes; 0 for a read, for an unknown command and where there is no unit."""
+    def transfer_length(self, lun: int, cdb: bytes) -> tuple[DataDirection, int] | None:
+        """As ``LogicalUnit.transfer_length``; None where there is no unit."""
         unit = self._units.get(lun)
-        moves = None if unit is None else unit.transfer_length(cdb)
-        return moves[1] if moves is not None and moves[0] is _OUT else 0
-
-    def nexus_established(self, nexus: Nexus) -> None:
-        """A session is there: see ``LogicalUnit.nexus_established``."""
-        for unit in self._units.values():
-            unit.nexus_established(nexus)
-
-    def nexus_lost(self, nexus: Nexus) -> None:
-        """A session is gone: see ``LogicalUnit.nexus_lost``."""
-        for unit in self._units.values():
-            unit.nexus_lost(nexus)
-
-    def tasks_cleared(self, lun: int, nexus: Nexus) -> None:
-        """Tasks of ``nexus`` at ``lun`` were cleared by another nexus."""
-        self._units[lun].tasks_cleared(nexus)
-
-    def tasks_terminated(self, lun: int, nexus: Nexus) -> None:
-        """Tasks of ``nexus`` at ``lun`` ended without a response: see ``LogicalUnit.tasks_terminated``."""
-        self._units[lun].tasks_terminated(nexus)
-
-    def reset(self, lun: int, issuer: Nexus | None = None, cause: Sense = DEVICE_RESET) -> None:
-        """A reset of the unit at ``lun``: see ``LogicalUnit.reset``."""
-        self._units[lun].reset(issuer, cause)
+        return None if unit is None else unit.transfer_length(cdb)
 
     def close(self) -> None:
         """Flush and release all stores."""

@@ -69,6 +69,13 @@ class ArrayServer:
         for protocol in self.connections():
             protocol.drop()
 
+    def vanish(self) -> None:
+        """Die without a word, as a killed process does: no timer fires any more, nothing is written or closed."""
+        for protocol in self.connections():
+            protocol.forget()
+        self._connections.clear()
+        self._servers.clear()
+
     def enter(self, protocol: ArrayProtocol) -> bool:
         """Count a new connection; False when the array takes no more."""
         if len(self._connections) >= self.group.config.limits.max_connections:
@@ -156,6 +163,12 @@ class ArrayProtocol(asyncio.Protocol):
         if self._connection is not None:
             self._connection.request_logout(within_s)
             self._flush(self._connection)
+
+    def forget(self) -> None:
+        """Stop acting on this connection, and leave TCP as it is."""
+        self._connection = None
+        if self._timer is not None:
+            self._timer.cancel()
 
     def drop(self) -> None:
         """Break the TCP connection at once."""

@@ -1,13 +1,17 @@
 """Sessions of the array: ISID and TSIH rules, reinstatement (RFC 7143 6.3.1, 6.3.5).
 
 A session is found by its four-part name (initiator, ISID, target, portal group). A login with TSIH 0 for a name that
-is in use is a session reinstatement: the old session ends without notice to its tasks. At ErrorRecoveryLevel 0 a
-session has one connection and ends with it.
+is in use is a session reinstatement: the old session ends without notice to its tasks. One with the session's own TSIH
+and CID reinstates its connection, and the session goes on. At ErrorRecoveryLevel 0 a session has one connection and
+ends with it.
+
+A discovery session has no target, whatever it names, and the address it came in on stands in for it (RFC 7143 4.4.3.3).
+It is admitted without CHAP, so it must never bear the name of a session that was not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from iscsi.constants import LoginStatus
@@ -46,6 +50,18 @@ class Session:
 
 SessionName = tuple[str, bytes, str, int]
 
+_OF_THE_CONNECTION = (
+    "header_digest",
+    "data_digest",
+    "max_recv_data_segment_length",
+    "peer_max_recv_data_segment_length",
+)
+
+
+def continued(session: SessionParameters, connection: SessionParameters) -> SessionParameters:
+    """What holds after a connection was reinstated: its login decides about the connection, not about the session."""
+    return replace(session, **{name: getattr(connection, name) for name in _OF_THE_CONNECTION})
+
 
 class SessionRegistry:
     """Every live session, by name and by TSIH."""
@@ -63,13 +79,13 @@ class SessionRegistry:
         """The live sessions in the order of their logins."""
         return list(self._by_tsih.values())
 
-    def find(self, identity: LoginIdentity, tpgt: int) -> Session | None:
-        """The session with this name, if it lives."""
-        return self._by_name.get(_name(identity, tpgt))
+    def find(self, identity: LoginIdentity, tpgt: int, portal: str = "") -> Session | None:
+        """The session with this name, if it lives; ``portal`` is the address a discovery session came in on."""
+        return self._by_name.get(_name(identity, tpgt, portal))
 
-    def check(self, identity: LoginIdentity, tpgt: int) -> LoginStatus:
+    def check(self, identity: LoginIdentity, tpgt: int, portal: str = "") -> LoginStatus:
         """What the table of 6.3.1 says to this ISID and TSIH; SUCCESS for a new session or a reinstatement."""
-        existing = self.find(identity, tpgt)
+        existing = self.find(identity, tpgt, portal)
         if identity.tsih == 0:
             full = existing is None and len(self) >= self.max_sessions
             return LoginStatus.OUT_OF_RESOURCES if full else LoginStatus.SUCCESS
@@ -80,7 +96,7 @@ class SessionRegistry:
 
     def open(self, session: Session, tpgt: int) -> Session | None:
         """Enter a session under a free TSIH; return the one it reinstates, already removed from the registry."""
-        name = _name(session.identity, tpgt)
+        name = _name(session.identity, tpgt, session.portal)
         old = self._by_name.get(name)
         if old is not None:
             self.close(old, tpgt)
@@ -97,7 +113,7 @@ class SessionRegistry:
         if self._by_tsih.get(session.tsih) is not session:
             return False
         del self._by_tsih[session.tsih]
-        del self._by_name[_name(session.identity, tpgt)]
+        del self._by_name[_name(session.identity, tpgt, session.portal)]
         return True
 
     def _free_tsih(self) -> int:
@@ -108,5 +124,6 @@ class SessionRegistry:
         raise AssertionError("max_sessions keeps the registry below 65535 sessions")
 
 
-def _name(identity: LoginIdentity, tpgt: int) -> SessionName:
-    return (identity.initiator_name, identity.isid, identity.target_name or "", tpgt)
+def _name(identity: LoginIdentity, tpgt: int, portal: str) -> SessionName:
+    where = f"discovery at {portal}" if identity.discovery else identity.target_name or ""
+    return (identity.initiator_name, identity.isid, where, tpgt)

@@ -1,0 +1,97 @@
+"""The array of a scenario file as the target package knows it: one mapping between two configuration types."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import scenario as model
+from iscsi.chap import ChapCredentials, ChapPolicy
+from target.config import (
+    AccessRule,
+    ArrayKind,
+    DirectLogin,
+    GroupConfig,
+    Limits,
+    PortalConfig,
+    VolumeConfig,
+)
+from target.file_store import FileStore
+from target.group import Decision, Group, Volume
+from target.identity import volume_identity
+from target.lun import LogicalUnit
+from target.lun_map import LunMap
+from target.ownership import Ownership
+from target.store import BlockStore, MemoryStore
+
+
+def target_name(array: model.Array, volume: model.Volume) -> str:
+    """The volume's target name: its own, or one in the array's grammar."""
+    return volume.iqn or volume_identity(array.name, volume.name.lower()).iqn
+
+
+def group_config(array: model.Array, limits: Limits | None = None) -> GroupConfig:
+    """The target's configuration of a scenario's array. Raises ConfigError."""
+    fixed = array.placement.fixed if isinstance(array.placement, model.FixedPlacement) else None
+    return GroupConfig(
+        name=array.name,
+        group_address=array.group_ip,
+        portals=tuple(PortalConfig(f"eth{index}", address) for index, address in enumerate(array.portals)),
+        volumes=tuple(
+            VolumeConfig(
+                name=volume.name,
+                iqn=target_name(array, volume),
+                size_bytes=volume.size_bytes,
+                block_size=volume.block_size,
+                access=tuple(_rule(access) for access in volume.access),
+                path=volume.file,
+                read_only=volume.read_only,
+            )
+            for volume in array.volumes
+        ),
+        kind=ArrayKind.LISTED if array.kind == "listed" else ArrayKind.REDIRECTING,
+        port=array.port,
+        placement="fixed" if isinstance(array.placement, model.FixedPlacement) else array.placement,
+        fixed_portal=fixed,
+        direct_login=DirectLogin(array.direct_login),
+        active_passive=array.active_passive,
+        limits=limits or Limits(),
+    )
+
+
+def build_group(
+    config: GroupConfig, *, files: bool = False, on_decision: Callable[[Decision], None] | None = None
+) -> Group:
+    """An array at work. With ``files`` a volume that names a file is kept in it, else everything is in memory.
+
+    Raises OSError for a file that cannot be used.
+    """
+    volumes = {}
+    for volume in config.volumes:
+        store: BlockStore = MemoryStore(volume.size_bytes)
+        if files and volume.path is not None:
+            store = FileStore(Path(volume.path), volume.size_bytes)
+        volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, store))
+    return Group(config, volumes, on_decision)
+
+
+def lun_map(config: GroupConfig, volume: VolumeConfig, store: BlockStore) -> LunMap:
+    """LUN 0 over a store, named as the array names its volumes."""
+    identity = volume_identity(config.name, volume.name.lower())
+    unit = LogicalUnit.over(store, identity, block_size=volume.block_size, read_only=volume.read_only)
+    return LunMap({0: unit}, Ownership() if config.active_passive else None)
+
+
+def _rule(access: model.Access) -> AccessRule:
+    chap = None
+    if access.chap is not None:
+        mutual = None
+        if access.chap.mutual_user is not None and access.chap.mutual_secret is not None:
+            mutual = ChapCredentials(access.chap.mutual_user, access.chap.mutual_secret.encode())
+        chap = ChapPolicy((ChapCredentials(access.chap.user, access.chap.secret.encode()),), mutual)
+    return AccessRule(
+        initiator=access.initiator,
+        source=ipaddress.IPv4Network(access.source) if access.source else None,
+        chap=chap,
+    )

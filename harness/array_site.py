@@ -1,0 +1,72 @@
+"""The array of a run as a thing that lives on: its disks outlast the process that serves them.
+
+A killed array process loses its sessions, redirect tickets and unit attentions; what was written stays. `restart`
+makes a new process over the old disks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.array import lun_map
+from target.config import GroupConfig
+from target.group import Decision, Group, Volume
+from target.server import ArrayServer
+from target.store import BlockStore, MemoryStore
+
+
+class ArraySite:
+    """The stores, and the process that serves them now (None while it is dead)."""
+
+    def __init__(
+        self,
+        config: GroupConfig,
+        random_bytes: Callable[[int], bytes],
+        on_decision: Callable[[Decision], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self.config = config
+        self.server: ArrayServer | None = None
+        self._random_bytes = random_bytes
+        self._on_decision = on_decision
+        self._log = log
+        self._stores: dict[str, BlockStore] = {
+            volume.iqn.lower(): MemoryStore(volume.size_bytes) for volume in config.volumes
+        }
+        self._portals_down: list[str] = []
+
+    async def start(self) -> None:
+        """Start the process and listen on every address."""
+        volumes = {
+            volume.iqn.lower(): Volume(volume, lun_map(self.config, volume, self._stores[volume.iqn.lower()]))
+            for volume in self.config.volumes
+        }
+        group = Group(self.config, volumes, self._on_decision)
+        self.server = ArrayServer(group, self._random_bytes, self._log)
+        await self.server.start()
+        for address in self._portals_down:
+            await self.server.portal_down(address)
+
+    def forget_process(self) -> None:
+        """The process was killed: nothing of it runs on. Its network side is the world's to break."""
+        if self.server is not None:
+            self.server.vanish()
+            self.server = None
+
+    async def portal_down(self, address: str) -> None:
+        """The array notices that one of its interfaces is gone."""
+        self._portals_down.append(address)
+        if self.server is not None:
+            await self.server.portal_down(address)
+
+    async def portal_up(self, address: str) -> None:
+        """It is back."""
+        self._portals_down.remove(address)
+        if self.server is not None:
+            await self.server.portal_up(address)
+
+    def close(self) -> None:
+        """The run is over."""
+        if self.server is not None:
+            self.server.close()
+            self.server = None

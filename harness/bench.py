@@ -1,0 +1,144 @@
+"""The state of a run that its steps share: world, hosts, faults that stand, workloads that run, what was found."""
+
+from __future__ import annotations
+
+import asyncio
+
+from harness.array import target_name
+from harness.expectations import Judgement
+from harness.failovers import FailoverRecorder
+from harness.goodput import Framing
+from harness.host_site import HostSite
+from harness.ledger import Ledger
+from harness.narration import Narrator
+from harness.phases import phase_of
+from harness.result import Connection, Failover, Phase
+from harness.scenario import Scenario
+from harness.stall_causes import StallCauses
+from harness.trace import Trace
+from harness.workload import Journal, WorkloadRun
+from harness.world import Mischief, World
+from target.group import Decision
+
+
+class Bench:
+    """Everything one run has on the table; also the `RunFacts` that checks ask."""
+
+    world: World
+
+    def __init__(self, scenario: Scenario, narrator: Narrator, trace: Trace) -> None:
+        self.scenario = scenario
+        self.narrator = narrator
+        self.trace = trace
+        self.target_names = {volume.name: target_name(scenario.array, volume) for volume in scenario.array.volumes}
+        self.ledgers = {volume.name: Ledger(volume.block_size) for volume in scenario.array.volumes}
+        self.hosts: dict[str, HostSite] = {}
+        self.standing: dict[str, Mischief] = {}
+        self.running: dict[str, WorkloadRun] = {}
+        self.phases: list[Phase] = []
+        self.judgements: list[Judgement] = []
+        self.connections: tuple[Connection, ...] = ()
+        self.connections_due = True
+        self.ended_ns = 0
+        self._boots: list[asyncio.Task[None]] = []
+        self.recorder = FailoverRecorder(self._now)
+        self.journal = Journal(self._now)
+        self.journal.on_good = self.recorder.completed
+        self.causes = StallCauses(scenario)
+
+    def enter(self, world: World) -> None:
+        """Set the hosts up in the world."""
+        self.world = world
+        for model in self.scenario.hosts:
+            self.hosts[model.name] = HostSite(
+                model, self.scenario, self.world, self.target_names, self.recorder, self.tell
+            )
+
+    def boot(self, host: str) -> None:
+        """A host's machine is up again: its persistent logins are made in the background."""
+        self._boots.append(self.world.loop.create_task(self.hosts[host].boot()))
+
+    def _now(self) -> int:
+        return self.world.now_ns()
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    def tell(self, text: str) -> None:
+        """A line for the walkthrough, and an event of the trace."""
+        now_ns = self._now()
+        self.trace.event(now_ns, "line", text=text)
+        self.narrator.line(text, now_ns)
+
+    def on_decision(self, decision: Decision) -> None:
+        """The array answered a login."""
+        self.trace.event(
+            self._now(),
+            "decision",
+            initiator=decision.initiator,
+            target=decision.target,
+            source=decision.source,
+            at=decision.arrived_at,
+            answer=decision.answer,
+            portal=decision.portal,
+            reason=decision.reason,
+        )
+
+    def on_array_log(self, text: str) -> None:
+        """The array lost a connection."""
+        self.trace.event(self._now(), "array", text=text)
+
+    def judge(self, judgement: Judgement) -> None:
+        """A check was judged."""
+        self.judgements.append(judgement)
+        self.narrator.finding(judgement.check, judgement.ok, judgement.why)
+
+    # -- workloads and connections ---------------------------------------------------------------------------------
+
+    def end_phase(self, name: str) -> None:
+        """A workload has ended and drained: make its phase."""
+        run = self.running.pop(name)
+        site, volume = self.hosts[run.host], run.step.volume
+        phase = phase_of(run, site.policy(volume) or "none", site.paths(volume))
+        self.phases.append(phase)
+        self.trace.event(self._now(), "phase", name=name, ios=phase.ios, bytes=phase.bytes)
+        self.narrator.phase(phase)
+
+    def take_connections(self) -> None:
+        """What netstat shows at every host, now."""
+        rows = []
+        for name, site in self.hosts.items():
+            for line in self.world.sockets(name):
+                rows.append(Connection(name, line.local, line.remote, line.state, line.offload, site.via(line.local)))
+        self.connections = tuple(rows)
+
+    # -- RunFacts --------------------------------------------------------------------------------------------------
+
+    def path_states(self, host: str, volume: str) -> tuple[str, ...]:
+        """See `RunFacts.path_states`."""
+        return tuple(path.state.display for path in self.hosts[host].paths(volume))
+
+    def policy(self, host: str, volume: str) -> str | None:
+        """See `RunFacts.policy`."""
+        return self.hosts[host].policy(volume)
+
+    def target_state(self, host: str, volume: str) -> str | None:
+        """See `RunFacts.target_state`."""
+        return self.hosts[host].target_state(volume)
+
+    def redirects(self, host: str) -> tuple[str, ...]:
+        """See `RunFacts.redirects`."""
+        return tuple(self.hosts[host].redirects)
+
+    def framing(self, host: str, volume: str) -> Framing:
+        """See `RunFacts.framing`: what the profile's TCP and the negotiated lengths make of the data."""
+        site = self.hosts[host]
+        offered = site.profile.offered
+        return Framing(
+            mtu=self.scenario.network.mtu,
+            tcp_option_bytes=self.causes.tcp_option_bytes(site.profile),
+            max_data_segment_bytes=offered.max_recv_data_segment_length,
+        )
+
+    def expected_stall_ns(self, failover: Failover) -> int:
+        """See `RunFacts.expected_stall_ns`."""
+        return self.causes.expected_stall_ns(failover.cause, self.hosts[failover.host].profile)

@@ -1,0 +1,112 @@
+"""The command: `mpiolab run`, `serve`, `schema`.
+
+Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
+scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
+the lowest of those that failed.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from harness.load import load_scenario
+from harness.mistakes import ScenarioError
+from harness.result import ExitCode
+from harness.run_command import OutputError, Outputs, run_all
+from harness.schema import schema_text
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A lab bench for iSCSI multipath: a redirecting array, a modeled MPIO host, virtual time.",
+)
+
+
+@app.command()
+def run(
+    scenarios: Annotated[
+        list[Path], typer.Argument(metavar="SCENARIO", help="Scenario files (TOML).", show_default=False)
+    ],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Instead of the scenario's own seed.", show_default=False)
+    ] = None,
+    net: Annotated[Literal["sim", "tcp"], typer.Option(help="Virtual time, or real TCP on loopback.")] = "sim",
+    json: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write the result; - is stdout, alone. Several runs make an array.", show_default=False
+        ),
+    ] = None,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.pcapng", help="Capture one run on the simulated network for Wireshark.", show_default=False
+        ),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where each run leaves its directory.")] = Path("runs"),
+) -> None:
+    """Run scenarios and judge them; one is told step by step, several as a table."""
+    if pcap is not None and (len(scenarios) > 1 or net == "tcp"):
+        _refuse("--pcap takes one scenario, on the simulated network")
+    loaded = []
+    mistakes = []
+    for path in scenarios:
+        try:
+            loaded.append((path, load_scenario(path)))
+        except ScenarioError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        _refuse("\n".join(mistakes))
+    try:
+        code = run_all(loaded, seed=seed, net=net, outputs=Outputs(json=json, pcap=pcap, runs=runs))
+    except (ScenarioError, OutputError) as error:
+        _refuse(str(error))
+    raise typer.Exit(code)
+
+
+@app.command()
+def serve(
+    array: Annotated[
+        Path | None,
+        typer.Argument(metavar="[ARRAY.toml]", help="A file with [array], such as a scenario.", show_default=False),
+    ] = None,
+    bind: Annotated[
+        Literal["loopback", "as-written"],
+        typer.Option(help="Move the addresses into 127.0.0.0/8, or use them as the file has them."),
+    ] = "loopback",
+) -> None:
+    """Serve the array alone on real TCP, for real initiators, until interrupted."""
+    from harness.serve import ServeError
+    from harness.serve import serve as serve_array
+
+    try:
+        serve_array(array, as_written=bind == "as-written", say=lambda text: print(text, flush=True))
+    except (ScenarioError, ServeError) as error:
+        _refuse(str(error))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of scenario files."""
+    sys.stdout.write(schema_text())
+
+
+def _refuse(complaint: str) -> NoReturn:
+    typer.echo(complaint, err=True)
+    raise typer.Exit(ExitCode.USAGE)
+
+
+def main() -> None:
+    """The entry point: anything that is nobody's mistake but ours ends in exit code 70."""
+    try:
+        app()
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("mpiolab itself failed; the scenario is not to blame.\n")
+        sys.exit(ExitCode.HARNESS)

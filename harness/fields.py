@@ -1,0 +1,127 @@
+"""The vocabulary scenario files are written in: what a rate, an address or an iSCSI name may look like.
+
+Each type below reads the text of a TOML value and says in its error what was expected. Quantities become integers on
+the way in (see `units`) and the same text on the way out, so a scenario made by a program can be saved as a file.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    Strict,
+    WithJsonSchema,
+)
+
+from harness import units
+
+# RFC 3720 3.2.6.3 (and RFC 3980 for naa.): reversed domain of the naming authority, then whatever it likes.
+_ISCSI_NAME = re.compile(
+    r"iqn\.\d{4}-(0[1-9]|1[0-2])\.[a-z0-9.-]+(:\S+)?|eui\.[0-9A-Fa-f]{16}|naa\.([0-9A-Fa-f]{16}){1,2}"
+)
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")
+
+MAX_ISCSI_NAME_BYTES = 223
+"""RFC 7143 4.2.7.1."""
+
+
+class Table(BaseModel):
+    """One table of a scenario file: exact types, no unknown keys, immutable once read."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+def _ip(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise ValueError(f'expected an IPv4 address such as "192.168.51.1", got "{text}"') from None
+
+
+def _interface(text: str) -> str:
+    expected = f'expected an IPv4 address with its prefix such as "192.168.50.105/22", got "{text}"'
+    if "/" not in text:
+        raise ValueError(expected)
+    try:
+        return ipaddress.IPv4Interface(text).with_prefixlen
+    except ValueError:
+        raise ValueError(expected) from None
+
+
+def _subnet(text: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(text))
+    except ValueError:
+        raise ValueError(f'expected an IPv4 network such as "192.168.48.0/22", got "{text}"') from None
+
+
+def _iscsi_name(text: str) -> str:
+    if not _ISCSI_NAME.fullmatch(text) or len(text.encode()) > MAX_ISCSI_NAME_BYTES:
+        raise ValueError(f'expected an iSCSI name such as "iqn.1991-05.com.microsoft:w2k3", got "{text}"')
+    return text
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text):
+        raise ValueError(
+            f'expected a name of at most 63 letters, digits, "_", "-", "." or blanks, such as "3A_iSCSI", got "{text}"'
+        )
+    return text
+
+
+RateBitsPerS = Annotated[
+    int,
+    BeforeValidator(units.parse_rate),
+    PlainSerializer(units.format_rate),
+    WithJsonSchema({"type": "string", "description": "bits per second", "examples": ["1Gbit", "100Mbit"]}),
+]
+SizeBytes = Annotated[
+    int,
+    BeforeValidator(units.parse_size),
+    PlainSerializer(units.format_size),
+    WithJsonSchema({"type": "string", "description": "bytes", "examples": ["64KiB", "10GiB"]}),
+]
+DurationNs = Annotated[
+    int,
+    BeforeValidator(units.parse_duration),
+    PlainSerializer(units.format_duration),
+    WithJsonSchema({"type": "string", "description": "a span of time", "examples": ["250us", "15s", "2min"]}),
+]
+
+
+def _timer(value: object) -> object:
+    if isinstance(value, str):
+        return units.parse_duration(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+TimerValue = Annotated[
+    NonNegativeInt,
+    BeforeValidator(_timer),
+    WithJsonSchema({"type": ["string", "integer", "boolean"], "description": "a duration, a count or a switch"}),
+]
+
+Ip = Annotated[str, AfterValidator(_ip)]
+Interface = Annotated[str, AfterValidator(_interface)]
+Subnet = Annotated[str, AfterValidator(_subnet)]
+IscsiName = Annotated[str, AfterValidator(_iscsi_name)]
+Label = Annotated[str, AfterValidator(_label)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+T = TypeVar("T")
+# TOML has arrays only; the array may become a tuple while its items stay strict.
+Listing = Annotated[tuple[T, ...], Strict(False)]

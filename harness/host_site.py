@@ -1,0 +1,192 @@
+"""One modeled host of a run: the initiator, what is told of it, and its answers to a scenario's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harness.failovers import FailoverRecorder
+from harness.scenario import Host as HostModel
+from harness.scenario import Scenario
+from initiator_model import views
+from initiator_model.host import IscsiHost
+from initiator_model.host_observer import HostObserver
+from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
+from initiator_model.paths import Path, PathState
+from initiator_model.profiles import profile_named
+from initiator_model.session_events import SessionState
+
+if TYPE_CHECKING:
+    from harness.world import SocketLine, World
+
+Tell = Callable[[str], None]
+
+
+class HostSite(HostObserver):
+    """The host ``model`` of a scenario, at work in a world.
+
+    ``tell`` hears a line for everything a person at the bench would want to see.
+    """
+
+    def __init__(
+        self,
+        model: HostModel,
+        scenario: Scenario,
+        world: World,
+        target_names: dict[str, str],
+        recorder: FailoverRecorder,
+        tell: Tell,
+    ) -> None:
+        self.model = model
+        self.profile = profile_named(model.profile).with_timers(model.timers)
+        self.redirects: list[str] = []
+        self.host = IscsiHost(
+            model.name,
+            model.iqn,
+            self.profile,
+            world.connector(model.name),
+            world.stream(f"host:{model.name}").bytes,
+            mpio=model.multipath,
+            observer=self,
+        )
+        self._world = world
+        self._target_names = target_names
+        self._volume_of = {target: volume for volume, target in target_names.items()}
+        self._recorder = recorder
+        self._tell = tell
+        self._group_ip = scenario.array.group_ip
+
+    async def boot(self) -> None:
+        """The machine is up again: its persistent logins come back; the initiator tells what does not."""
+        await self.host.boot()
+
+    async def shut_down(self) -> None:
+        """Log off what is logged on; what does not answer is dropped."""
+        for owner in self.host.sessions:
+            await owner.session.log_out()
+        self.host.power_off("the host was shut down")
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    def claimed(self, volume: str) -> ClaimedDisk:
+        """The disk of a volume; InitiatorError when the host has none."""
+        return self.host.disk(self._target_names[volume])
+
+    def paths(self, volume: str) -> tuple[Path, ...]:
+        """The paths of the volume's disk, in the order of its pane; none without a disk."""
+        try:
+            return self.claimed(volume).disk.dsm.paths
+        except InitiatorError:
+            return ()
+
+    def policy(self, volume: str) -> str | None:
+        """The disk's policy by its option name; None without a disk."""
+        try:
+            return self.claimed(volume).disk.dsm.policy.option
+        except InitiatorError:
+            return None
+
+    def target_state(self, volume: str) -> str | None:
+        """The volume's row of the Targets list."""
+        for row in self.host.targets():
+            if row.name == self._target_names[volume]:
+                return row.status.value
+        return None
+
+    def via(self, local: str) -> str | None:
+        """The address the login of this connection was redirected from."""
+        for owner in self.host.sessions:
+            session = owner.session
+            if session.local == local and session.via is not None:
+                return session.via.redirect_value
+        return None
+
+    # -- panes -----------------------------------------------------------------------------------------------------
+
+    def targets_pane(self) -> str:
+        """The Targets tab."""
+        return views.targets_list(self.host.targets())
+
+    def devices_pane(self, volume: str) -> str:
+        """The MPIO page of the volume's disk."""
+        claimed = self.claimed(volume)
+        dsm = claimed.disk.dsm
+        return views.device_details(f"MPIO Disk{claimed.number} ({volume})", dsm.policy, dsm.paths)
+
+    def netstat_pane(self, sockets: list[SocketLine]) -> str:
+        """`netstat -nt`."""
+        return views.netstat(sockets)
+
+    def mpclaim_pane(self, volume: str | None) -> str:
+        """`mpclaim -s -d`, of one disk or of all."""
+        if volume is None:
+            return views.mpclaim_disks(
+                views.MpioDiskRow(one.number, one.number + 1, one.disk.dsm.policy, self.profile.dsm_name)
+                for one in self.host.disks
+            )
+        claimed = self.claimed(volume)
+        dsm = claimed.disk.dsm
+        return views.mpclaim_disk(
+            claimed.number,
+            dsm.policy,
+            dsm.paths,
+            symmetric=dsm.symmetric,
+            dsm_name=self.profile.dsm_name,
+            serial=claimed.facts.serial,
+        )
+
+    # -- what the initiator tells ----------------------------------------------------------------------------------
+
+    def on_hop(self, host: IscsiHost, local: str, remote: str, status: str) -> None:
+        """A login ended, well, redirected or badly."""
+        if " moved " in status and " to " in status:
+            code, _, rest = status.partition(" ")
+            words, _, where = rest.partition(" to ")
+            self.redirects.append(where.rpartition(":")[0])
+            status = f"{words} ({code}) to {where}"
+        elif status.startswith("0x"):
+            code, _, words = status.partition(" ")
+            status = f"{words} ({code})"
+        self._tell(f"{host.name} {self._nic(local)}{local} → {remote}  login → {status}")
+
+    def on_session(self, host: IscsiHost, session: HostSession, old: SessionState, new: SessionState, why: str) -> None:
+        """A session changed its state."""
+        path = self._path_name(session)
+        if new is SessionState.RECOVERING and old is SessionState.LOGGED_IN:
+            self._recorder.session_lost(host.name, path)
+            hold_s = self.profile.timers.link_down_time_ns / 1e9
+            self._tell(f"{host.name} {path}: session lost ({why}); its I/O is held for at most {hold_s:g} s")
+        elif new is SessionState.LOGGED_IN and old is not SessionState.LOGGING_IN:
+            self._recorder.session_back(host.name, path)
+            self._tell(f"{host.name} {path}: session is back, {session.session.local} → {session.session.remote}")
+        elif new is SessionState.LOST:
+            self._tell(f"{host.name} {path}: session given up ({why})")
+
+    def on_path(self, host: IscsiHost, disk: ClaimedDisk, path: Path, old: PathState, new: PathState, why: str) -> None:
+        """A path changed its state."""
+        if new is PathState.FAILED:
+            self._recorder.path_failed(host.name, path.source.rpartition(":")[0])
+        if old is not PathState.UNDETERMINED:
+            self._tell(
+                f"{host.name} path {path.source.rpartition(':')[0]} → {path.portal}: "
+                f"{old.display} → {new.display} ({why})"
+            )
+
+    def on_disk(self, host: IscsiHost, disk: ClaimedDisk, present: bool, why: str) -> None:
+        """A disk came or went."""
+        volume = self._volume_of.get(disk.target, disk.target)
+        if present:
+            self._tell(f"{host.name} MPIO Disk{disk.number} is {volume}")
+        else:
+            self._tell(f"{host.name} MPIO Disk{disk.number} ({volume}) is gone: {why}")
+
+    def on_note(self, host: IscsiHost, text: str) -> None:
+        """Worth a line."""
+        self._tell(f"{host.name} {text}")
+
+    def _path_name(self, session: HostSession) -> str:
+        return session.session.local.rpartition(":")[0] or session.request.source or "default source"
+
+    def _nic(self, local: str) -> str:
+        address = local.rpartition(":")[0]
+        return next((f"{nic.name} " for nic in self.model.nics if nic.ip == address), "")

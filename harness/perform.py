@@ -1,0 +1,242 @@
+"""What each step does: one coroutine per kind of step, in a table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from harness.bench import Bench
+from harness.checks_model import StateCheck
+from harness.expectations import judge_now
+from harness.host_site import HostSite
+from harness.result import FailureKind
+from harness.steps import (
+    AnyStep,
+    Devices,
+    Discover,
+    Expect,
+    Fault,
+    Heal,
+    Login,
+    Logout,
+    Mpclaim,
+    Netstat,
+    SetPolicy,
+    Stop,
+    Targets,
+    Wait,
+    Workload,
+)
+from harness.units import format_duration
+from harness.workload import WorkloadRun
+from initiator_model.dsm import PolicyRefused, PolicyRequest
+from initiator_model.host_records import InitiatorError
+from initiator_model.paths import Path, PathState
+from initiator_model.policies import LoadBalancePolicy, PathWish
+from iscsi.chap import ChapCredentials
+from iscsi.discovery import TargetAddress
+
+POLL_S = 0.01
+"""How often a `wait until` looks."""
+BOOT_S = 120.0
+
+
+class StepFailed(Exception):
+    """A step did not go as the scenario says; the run ends with it."""
+
+    def __init__(self, why: str, evidence: Mapping[str, Any] | None = None, kind: FailureKind = "correctness") -> None:
+        super().__init__(why)
+        self.why = why
+        self.evidence = evidence or {}
+        self.kind = kind
+
+
+async def perform(bench: Bench, step: AnyStep) -> None:
+    """Do one step. Raises StepFailed when it is refused, or not refused though the scenario expects it."""
+    try:
+        await _ACTIONS[type(step)](bench, step)
+    except (InitiatorError, PolicyRefused) as error:
+        if step.expect_error is None:
+            raise StepFailed(f"refused: {error}") from error
+        if step.expect_error not in str(error):
+            raise StepFailed(f'refused with "{error}"; expected an error with "{step.expect_error}"') from error
+        bench.tell(f"refused, as expected: {error}")
+        return
+    if step.expect_error is not None:
+        raise StepFailed(f'not refused; expected an error with "{step.expect_error}"')
+
+
+def _site(bench: Bench, host: str | None) -> HostSite:
+    return bench.hosts[bench.scenario.host(host).name]
+
+
+async def _discover(bench: Bench, step: Discover) -> None:
+    address = TargetAddress(step.portal or bench.scenario.array.discovery_ip, bench.scenario.array.port)
+    await _site(bench, step.host).host.add_target_portal(address, step.source)
+
+
+async def _login(bench: Bench, step: Login) -> None:
+    chap = None
+    if step.chap_user is not None and step.chap_secret is not None:
+        chap = ChapCredentials(step.chap_user, step.chap_secret.encode())
+    await _site(bench, step.host).host.log_on(
+        bench.target_names[step.volume],
+        source=step.source,
+        portal=TargetAddress(step.portal, bench.scenario.array.port) if step.portal else None,
+        persistent=step.persistent,
+        multipath=step.multipath,
+        chap=chap,
+    )
+
+
+async def _logout(bench: Bench, step: Logout) -> None:
+    await _site(bench, step.host).host.log_off(bench.target_names[step.volume], step.source)
+
+
+async def _targets(bench: Bench, step: Targets) -> None:
+    bench.narrator.pane("iSCSI Initiator Properties: Targets", _site(bench, step.host).targets_pane())
+
+
+async def _devices(bench: Bench, step: Devices) -> None:
+    bench.narrator.pane("Device Details: MPIO", _site(bench, step.host).devices_pane(step.volume))
+
+
+async def _netstat(bench: Bench, step: Netstat) -> None:
+    site = _site(bench, step.host)
+    bench.narrator.pane(r"C:\>netstat -nt", site.netstat_pane(bench.world.sockets(site.model.name)))
+    bench.take_connections()
+    bench.connections_due = False
+
+
+async def _mpclaim(bench: Bench, step: Mpclaim) -> None:
+    site = _site(bench, step.host)
+    disk = "" if step.volume is None else f" {site.claimed(step.volume).number}"
+    bench.narrator.pane(rf"C:\>mpclaim -s -d{disk}", site.mpclaim_pane(step.volume))
+
+
+async def _set_policy(bench: Bench, step: SetPolicy) -> None:
+    dsm = _site(bench, step.host).claimed(step.volume).disk.dsm
+    policy = LoadBalancePolicy.from_option(step.policy)
+
+    def address(path: Path) -> str:
+        return path.source.rpartition(":")[0]
+
+    usable = [path for path in dsm.paths if path.usable]
+    if policy is LoadBalancePolicy.FAIL_OVER_ONLY:
+        # As the applet: the path it shows Active stays Active, unless another one is preferred.
+        active = next((path for path in usable if path.state is PathState.ACTIVE_OPTIMIZED), usable[0])
+        if step.preferred is not None:
+            active = next((path for path in usable if address(path) == step.preferred), active)
+        wishes = [
+            PathWish(
+                path.path_id,
+                PathState.ACTIVE_OPTIMIZED if path is active else PathState.STANDBY,
+                preferred=path is active and step.preferred is not None,
+            )
+            for path in usable
+        ]
+    else:
+        wishes = [
+            PathWish(path.path_id, PathState.STANDBY if address(path) in step.standby else PathState.ACTIVE_OPTIMIZED)
+            for path in usable
+        ]
+    dsm.set_policy(PolicyRequest(policy, tuple(wishes)))
+
+
+async def _workload(bench: Bench, step: Workload) -> None:
+    site = _site(bench, step.host)
+    run = WorkloadRun(
+        step,
+        site.model.name,
+        site.claimed(step.volume).disk,
+        bench.ledgers[step.volume],
+        bench.journal,
+        bench.world.stream(f"workload:{step.name}"),
+        bench.world.loop,
+    )
+    bench.running[step.name] = run
+    run.start()
+    if not step.background:
+        await run.finished
+        bench.end_phase(step.name)
+
+
+async def _stop(bench: Bench, step: Stop) -> None:
+    run = bench.running.get(step.name)
+    if run is None:
+        return
+    run.stop()
+    await run.finished
+    bench.end_phase(step.name)
+
+
+async def _fault(bench: Bench, step: Fault) -> None:
+    mischief = bench.world.mischief(
+        step,
+        lambda host: bench.hosts[host].host.power_off("the host went down"),
+        lambda host: bench.boot(host),
+    )
+    bench.recorder.fault(step.fault_name)
+    bench.trace.event(bench.world.now_ns(), "fault", name=step.fault_name, fault=step.kind, place=step.place)
+    bench.narrator.fault(f"{step.kind.replace('_', ' ')}: {step.place}", bench.world.now_ns())
+    await mischief.apply()
+    bench.standing[step.fault_name] = mischief
+
+
+async def _heal(bench: Bench, step: Heal) -> None:
+    mischief = bench.standing.pop(step.name)
+    bench.trace.event(bench.world.now_ns(), "heal", name=step.name)
+    bench.narrator.fault(f"mended: {step.name}", bench.world.now_ns())
+    await mischief.heal()
+
+
+async def _wait(bench: Bench, step: Wait) -> None:
+    if step.duration_ns is not None:
+        await asyncio.sleep(step.duration_ns / 1e9)
+        return
+    site = _site(bench, step.host)
+    assert step.volume is not None
+    deadline_ns = bench.world.now_ns() + step.within_ns
+    while not _holds(step, site.paths(step.volume)):
+        if bench.world.now_ns() >= deadline_ns:
+            states = ", ".join(path.state.display for path in site.paths(step.volume)) or "no path"
+            raise StepFailed(
+                f"waited {format_duration(step.within_ns)} until {step.until}; {site.model.name} still sees {states}",
+                {"states": states},
+                kind="liveness",
+            )
+        await asyncio.sleep(POLL_S)
+
+
+def _holds(step: Wait, paths: tuple[Path, ...]) -> bool:
+    usable = sum(path.usable for path in paths)
+    if step.until == "no_paths":
+        return usable == 0
+    if step.until == "path_lost":
+        return len(paths) - usable >= (step.count or 1)
+    return usable >= (step.count or max(1, len(paths)))
+
+
+async def _expect(bench: Bench, step: Expect) -> None:
+    for check in step.that:
+        if isinstance(check, StateCheck):
+            bench.judge(judge_now(check, bench.scenario, bench))
+
+
+_ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
+    Discover: _discover,
+    Login: _login,
+    Logout: _logout,
+    Targets: _targets,
+    Devices: _devices,
+    Netstat: _netstat,
+    Mpclaim: _mpclaim,
+    SetPolicy: _set_policy,
+    Workload: _workload,
+    Stop: _stop,
+    Fault: _fault,
+    Heal: _heal,
+    Wait: _wait,
+    Expect: _expect,
+}

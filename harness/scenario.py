@@ -1,0 +1,229 @@
+"""A scenario: one network, one array, some hosts, and what happens to them. The one type every run starts from.
+
+TOML files, seeds and tests all produce this type through the one door `harness.load`, which also checks what the
+parts say about each other. Quantities are integers with their unit in the name; the file's key is the same without
+the unit (`rate = "1Gbit"` is `rate_bits_per_s`).
+"""
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
+
+from harness.fields import (
+    DurationNs,
+    Interface,
+    Ip,
+    IscsiName,
+    Label,
+    Listing,
+    RateBitsPerS,
+    SizeBytes,
+    Subnet,
+    Table,
+    TimerValue,
+)
+from harness.steps import AnyStep, Net, Workload
+from harness.timer_overrides import as_written
+
+__all__ = ["Access", "Array", "Chap", "FixedPlacement", "Host", "Net", "Network", "Nic", "Scenario", "Volume"]
+
+MIN_CHAP_SECRET_BYTES = 12
+"""96 bits: what RFC 7143 9.2.1 wants of a secret without IPsec."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Network(Table):
+    """The switch every interface is plugged into."""
+
+    switch_latency_ns: DurationNs = Field(default=5_000, alias="switch_latency")
+    """Forwarding latency of the switch."""
+    subnet: Subnet | None = None
+    """Every address must lie in it. Without it the group address's network, or the first NIC's."""
+    mtu: Annotated[int, Field(ge=576, le=9216)] = 1500
+
+
+class Chap(Table):
+    """CHAP credentials: the host's, and with the mutual ones also the array's."""
+
+    user: Annotated[str, Field(min_length=1)]
+    secret: Annotated[str, Field(min_length=MIN_CHAP_SECRET_BYTES)]
+    mutual_user: Annotated[str, Field(min_length=1)] | None = None
+    mutual_secret: Annotated[str, Field(min_length=MIN_CHAP_SECRET_BYTES)] | None = None
+
+    @model_validator(mode="after")
+    def _mutual_complete(self) -> Self:
+        if (self.mutual_user is None) != (self.mutual_secret is None):
+            raise ValueError("mutual_user and mutual_secret go together")
+        if self.mutual_secret == self.secret:
+            raise ValueError("one secret must not serve both directions (RFC 7143 9.2.1)")
+        return self
+
+
+class Access(Table):
+    """Who may log in to the volume: every condition given must hold."""
+
+    initiator: IscsiName | None = None
+    source: Subnet | None = None
+    chap: Chap | None = None
+
+    @model_validator(mode="after")
+    def _some_condition(self) -> Self:
+        if self.initiator is None and self.source is None and self.chap is None:
+            raise ValueError('expected initiator, source or chap; for everybody say source = "0.0.0.0/0"')
+        return self
+
+
+class Volume(Table):
+    """One volume, which is one target with one LUN."""
+
+    name: Label
+    size_bytes: SizeBytes = Field(alias="size")
+    block_size: Literal[512, 4096] = 512
+    iqn: IscsiName | None = None
+    """Without it a name in the array's grammar, made from the volume's."""
+    read_only: bool = False
+    file: str | None = None
+    """`serve` keeps the volume in this file; without it, and in every run, in memory."""
+    access: Annotated[Listing[Access], Field(min_length=1)]
+    """At least one rule: a volume without rules is nobody's."""
+
+    @model_validator(mode="after")
+    def _whole_blocks(self) -> Self:
+        if self.size_bytes == 0 or self.size_bytes % self.block_size:
+            raise ValueError(f"expected a size of whole blocks of {self.block_size} bytes, got {self.size_bytes} bytes")
+        return self
+
+
+class FixedPlacement(Table):
+    """Every login is redirected to one portal."""
+
+    fixed: Ip
+
+
+PlacementName = Literal["least-connections", "round-robin", "hash-source"]
+Placement = Annotated[
+    Annotated[PlacementName, Tag("name")] | Annotated[FixedPlacement, Tag("fixed")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "fixed"),
+]
+
+
+class Array(Table):
+    """The array: a group address in front of the portals of its interfaces."""
+
+    kind: Literal["equallogic", "listed"] = "equallogic"
+    """equallogic: discovery lists the group address alone, logins there are redirected; listed: every portal."""
+    name: Label = "array"
+    group: Interface | None = None
+    """The group address and its prefix; wanted by kind = "equallogic", refused by "listed"."""
+    portals: Annotated[Listing[Ip], Field(min_length=1)]
+    rate_bits_per_s: RateBitsPerS = Field(default=10**9, alias="rate")
+    """Of each portal's interface."""
+    latency_ns: DurationNs = Field(default=10_000, alias="latency")
+    """Of each portal's link."""
+    port: Port = 3260
+    placement: Placement = "least-connections"
+    """How a portal is chosen for a redirected login."""
+    direct_login: Literal["serve", "redirect"] = "serve"
+    """What a login made directly at a portal gets."""
+    active_passive: bool = False
+    """true: only the first path of a host may be active, so Round Robin is refused."""
+    volumes: Annotated[Listing[Volume], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _group_of_kind(self) -> Self:
+        if self.kind == "equallogic" and self.group is None:
+            raise ValueError('kind = "equallogic" wants group, such as group = "192.168.51.1/22"')
+        if self.kind == "listed" and self.group is not None:
+            raise ValueError('kind = "listed" has no group: every portal is listed, none redirects')
+        return self
+
+    @property
+    def group_ip(self) -> str | None:
+        """The group address without its prefix."""
+        return self.group.partition("/")[0] if self.group else None
+
+    @property
+    def discovery_ip(self) -> str:
+        """Where hosts discover: the group address, or the first portal of an array that lists them."""
+        return self.group_ip or self.portals[0]
+
+    def volume(self, name: str) -> Volume:
+        """The volume of that name; KeyError if there is none."""
+        return {volume.name: volume for volume in self.volumes}[name]
+
+
+class Nic(Table):
+    """One network interface of a host and its cable to the switch."""
+
+    name: Label
+    address: Interface
+    rate_bits_per_s: RateBitsPerS = Field(default=10**9, alias="rate")
+    latency_ns: DurationNs = Field(default=10_000, alias="latency")
+    """Of the cable, one way."""
+    offload: bool = False
+    """A TCP offload engine, as netstat's "Offload State" shows it."""
+
+    @property
+    def ip(self) -> str:
+        """The address without its prefix."""
+        return self.address.partition("/")[0]
+
+    @property
+    def prefix_length(self) -> int:
+        """22 of "192.168.50.105/22"."""
+        return int(self.address.partition("/")[2])
+
+
+class Host(Table):
+    """A host with the iSCSI initiator and, when multipath, MPIO."""
+
+    name: Label
+    profile: Literal["ms-iscsi-2.07", "msdsm-2008"] = "ms-iscsi-2.07"
+    """Which initiator and DSM: their default policy and timers."""
+    iqn: IscsiName
+    next_port: Port | None = None
+    """The ephemeral port the host hands out next; without it the first of its operating system's range."""
+    multipath: bool = True
+    """MPIO is installed."""
+    timers: dict[str, TimerValue] = Field(default_factory=dict)
+    """Overrides of the profile's timers by their names there, such as { link_down_time = "15s" }; durations in ns."""
+    nics: Annotated[Listing[Nic], Field(min_length=1)]
+
+    @field_serializer("timers")
+    def _timers_as_written(self, timers: dict[str, int]) -> dict[str, str | int]:
+        return as_written(timers)
+
+    def nic(self, name: str) -> Nic:
+        """The NIC of that name; KeyError if there is none."""
+        return {nic.name: nic for nic in self.nics}[name]
+
+
+class Scenario(Table):
+    """What one run does. Read one by `harness.load`, which checks the parts against each other too."""
+
+    name: Annotated[Label, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    """Names the run directory."""
+    title: str = ""
+    """One sentence for the terminal."""
+    seed: NonNegativeInt = 1
+    network: Network = Network()
+    array: Array
+    hosts: Annotated[Listing[Host], Field(min_length=1)]
+    steps: Annotated[Listing[AnyStep], Field(min_length=1)]
+
+    def host(self, name: str | None) -> Host:
+        """The host of that name, the first one for None; KeyError if there is none."""
+        return self.hosts[0] if name is None else {host.name: host for host in self.hosts}[name]
+
+    def workload(self, name: str) -> Workload:
+        """The workload step of that name; KeyError if there is none."""
+        return {step.name: step for step in self.steps if isinstance(step, Workload)}[name]
+
+    @property
+    def subnet(self) -> ipaddress.IPv4Network:
+        """The storage network every address lies in."""
+        if self.network.subnet:
+            return ipaddress.IPv4Network(self.network.subnet)
+        return ipaddress.IPv4Interface(self.array.group or self.hosts[0].nics[0].address).network

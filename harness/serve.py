@@ -1,0 +1,114 @@
+"""`mpiolab serve`: the array alone, on real TCP, for real initiators.
+
+It binds to loopback unless told otherwise: the addresses of the file move into 127.0.0.0/8 (see `harness.loopback`).
+With ``as_written`` the file's own addresses are used, which must then be configured on this machine, and anyone who
+can reach them is subject to the volumes' access rules alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.array import build_group, group_config
+from harness.load import load_array
+from harness.loopback import array_on_loopback
+from harness.scenario import Array
+from target.config import GroupConfig
+from target.group import Decision, Group
+from target.server import ArrayServer
+
+DRAIN_S = 5
+"""How long a clean shutdown waits for initiators that were asked to log out."""
+
+
+class ServeError(Exception):
+    """The array cannot be served; the message names the address or file."""
+
+
+def example_array() -> Array:
+    """The array of the walkthrough, open to everybody: what `mpiolab serve` without a file offers."""
+    return Array.model_validate(
+        {
+            "kind": "equallogic",
+            "name": "PS100",
+            "group": "192.168.51.1/22",
+            "portals": ["192.168.51.2", "192.168.51.3", "192.168.51.4"],
+            "volumes": [{"name": "iscsi-test", "size": "1GiB", "access": [{"source": "0.0.0.0/0"}]}],
+        }
+    )
+
+
+def serve(path: Path | None, *, as_written: bool, say: Callable[[str], None]) -> None:
+    """Serve the array of a file until SIGINT or SIGTERM. Raises ScenarioError or ServeError."""
+    array = load_array(path) if path is not None else example_array()
+    if not as_written:
+        array = array_on_loopback(array)
+    asyncio.run(_serve(array, say))
+
+
+async def _serve(array: Array, say: Callable[[str], None]) -> None:
+    config = group_config(array)
+    try:
+        group = build_group(config, files=True, on_decision=lambda decision: say(decision_words(decision)))
+    except (OSError, ValueError) as error:
+        raise ServeError(f"a volume cannot be opened: {error}") from None
+    server = ArrayServer(group, secrets.token_bytes, log=say)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await server.start()
+    except OSError as error:
+        raise ServeError(f"cannot listen: {error.strerror or error}") from None
+    try:
+        for line in greeting(config):
+            say(line)
+        await stop.wait()
+        await _say_goodbye(server)
+    finally:
+        server.close()
+        _close_stores(group)
+    say("stopped")
+
+
+def greeting(config: GroupConfig) -> list[str]:
+    """What a person needs to log in."""
+    front = config.group_address or config.portals[0].address
+    lines = [f"{config.name}: discover at {front}:{config.port}"]
+    if config.group_address is not None:
+        portals = ", ".join(portal.address for portal in config.portals)
+        lines.append(f"logins are redirected to {portals} ({config.placement})")
+    for volume in config.volumes:
+        lines.append(f"  iscsi://{front}:{config.port}/{volume.iqn}/0   {volume.name}, {volume.size_bytes} bytes")
+    return lines
+
+
+def decision_words(decision: Decision) -> str:
+    """One decision of the array as a log line."""
+    target = decision.target or "discovery"
+    where = "" if decision.portal in (None, decision.arrived_at) else f" to {decision.portal}"
+    return (
+        f"{decision.source} -> {decision.arrived_at}: {decision.initiator} asks for {target}: "
+        f"{decision.answer}{where} ({decision.reason})"
+    )
+
+
+async def _say_goodbye(server: ArrayServer) -> None:
+    """Ask everybody to log out (async event 1), and give them a while."""
+    for connection in server.connections():
+        connection.request_logout(DRAIN_S)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DRAIN_S
+    while server.connections() and loop.time() < deadline:
+        await asyncio.sleep(0.05)
+
+
+def _close_stores(group: Group) -> None:
+    for volume in group.volumes.values():
+        for unit in volume.luns.units():
+            unit.close()

@@ -1,0 +1,56 @@
+"""What a fault means to the host that suffers it: how the loss is noticed, and so how long I/O must stall."""
+
+from __future__ import annotations
+
+from harness.scenario import Scenario
+from harness.steps import Fault
+from initiator_model.profiles import Profile
+from initiator_model.stalls import StallCause, expected_stall_ns
+from sim.net.segment import TIMESTAMP_OPTION_BYTES
+from sim.net.tcp_profiles import TcpProfile
+from sim.net.tcp_profiles import profile as tcp_profile
+
+
+class StallCauses:
+    """The faults of a scenario by the names failovers give as their cause."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._faults = {step.fault_name: step for step in scenario.steps if isinstance(step, Fault)}
+
+    def expected_stall_ns(self, cause: str, profile: Profile) -> int:
+        """What the profile's timers let I/O stand still after this fault. KeyError for no fault of the scenario."""
+        fault = self._faults[cause]
+        tcp = tcp_profile(profile.tcp_profile)
+        if fault.kind == "link_down" and fault.nic is not None and not fault.carrier and tcp.media_sense:
+            noticed = StallCause.CARRIER_LOST
+        elif fault.kind == "array_kill":
+            noticed = StallCause.FIN_OR_RST
+        elif profile.timers.enable_nop_out:
+            noticed = StallCause.SILENT_NOP_ON
+        else:
+            noticed = StallCause.SILENT_NOP_OFF
+        silent = noticed in (StallCause.SILENT_NOP_ON, StallCause.SILENT_NOP_OFF)
+        redirects = self._scenario.array.kind == "equallogic" and len(self._scenario.array.portals) > 1
+        return expected_stall_ns(
+            profile,
+            noticed,
+            reconnects=redirects and fault.portal is not None and fault.kind in ("portal_down", "link_down"),
+            tcp_give_up_ns=tcp_give_up_ns(tcp) if silent else None,
+        )
+
+    def tcp_option_bytes(self, profile: Profile) -> int:
+        """Per data segment towards this host: timestamps when it offers them."""
+        return TIMESTAMP_OPTION_BYTES if tcp_profile(profile.tcp_profile).timestamps else 0
+
+
+def tcp_give_up_ns(tcp: TcpProfile) -> int:
+    """From the first transmission of a segment to the reset after its last retransmission went unanswered.
+
+    The retransmission timer stands at its minimum on a fast network and doubles each time.
+    """
+    total, timer = 0, tcp.min_rto_ns
+    for _ in range(tcp.data_retries + 1):
+        total += timer
+        timer = min(2 * timer, tcp.max_rto_ns)
+    return total

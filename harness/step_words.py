@@ -1,0 +1,95 @@
+"""A step as a sentence: what a person at the bench does, in the words of the applet."""
+
+from typing import assert_never
+
+from harness.steps import (
+    AnyStep,
+    Devices,
+    Discover,
+    Expect,
+    Fault,
+    Heal,
+    Login,
+    Logout,
+    Mpclaim,
+    Netstat,
+    SetPolicy,
+    Stop,
+    Targets,
+    Wait,
+    Workload,
+)
+from harness.units import format_duration, format_rate, format_size
+
+POLICY_WORDS = {"failover-only": "Fail Over Only", "round-robin": "Round Robin"}
+
+
+def describe(step: AnyStep) -> str:
+    """One line, without the host unless the step names it."""
+    at = f" at {step.host}" if not isinstance(step, (Stop, Fault, Heal, Expect)) and step.host else ""
+    return _words(step) + at
+
+
+def _words(step: AnyStep) -> str:
+    match step:
+        case Discover():
+            return f"Add target portal {step.portal or '(the group address)'}{_from(step.source)}"
+        case Login():
+            boxes = [
+                name for name, ticked in (("persistent", step.persistent), ("multi-path", step.multipath)) if ticked
+            ]
+            ticked = f" [{', '.join(boxes)}]" if boxes else ""
+            return f"Log On {step.volume}{_from(step.source)}{f' to {step.portal}' if step.portal else ''}{ticked}"
+        case Logout():
+            return f"Log Off {step.volume}{_from(step.source) or ', all sessions'}"
+        case Targets():
+            return "Look at the Targets list"
+        case Devices():
+            return f"Look at the device details of {step.volume}"
+        case Netstat():
+            return "Run netstat -nt"
+        case Mpclaim():
+            return "Run mpclaim -s -d"
+        case SetPolicy():
+            preferred = f", preferring {step.preferred}" if step.preferred else ""
+            standby = f", {', '.join(step.standby)} Standby" if step.standby else ""
+            return f"Set the load balance policy of {step.volume} to {POLICY_WORDS[step.policy]}{preferred}{standby}"
+        case Workload():
+            return _workload(step)
+        case Stop():
+            return f"Stop {step.name} and let its I/Os drain"
+        case Fault():
+            return f"Break: {step.kind.replace('_', ' ')} {step.place}{_strength(step)}"
+        case Heal():
+            return f"Mend: {step.name}"
+        case Wait():
+            if step.duration_ns is not None:
+                return f"Wait {format_duration(step.duration_ns)}"
+            count = f" ({step.count})" if step.count else ""
+            return f"Wait until {str(step.until).replace('_', ' ')}{count}, at most {format_duration(step.within_ns)}"
+        case Expect():
+            return f"Check {', '.join(dict.fromkeys(check.check.replace('_', ' ') for check in step.that))}"
+        case _:
+            assert_never(step)
+
+
+def _workload(step: Workload) -> str:
+    ops = {"read": "Read", "write": "Write", "mixed": f"Read ({step.read_share:.0%}) and write"}
+    limits = [f"{step.ios:,} I/Os"] if step.ios else []
+    limits += [f"for {format_duration(step.duration_ns)}"] if step.duration_ns else []
+    limits += [f"at {step.iops:,} IOPS"] if step.iops else []
+    limits += ["in the background"] if step.background else []
+    block = format_size(step.block_bytes)
+    return f'"{step.name}": {ops[step.op]} {block} {step.pattern}, {step.depth} at a time, {", ".join(limits)}'
+
+
+def _strength(step: Fault) -> str:
+    if step.extra_ns is not None:
+        return f" +{format_duration(step.extra_ns)}"
+    if step.rate_bits_per_s is not None:
+        return f" to {format_rate(step.rate_bits_per_s)}"
+    return " (link light stays on)" if step.carrier else ""
+
+
+def _from(source: str | None) -> str:
+    return f" from {source}" if source else ""

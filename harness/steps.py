@@ -1,0 +1,278 @@
+"""What a scenario does, step after step: the applet's buttons, the workloads, the faults and what is expected of them.
+
+One table per step, told apart by `do`. A step that may break something (`fault`) names the place; which places a kind
+of fault wants stands in the table `FAULT_PLACES`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from harness.checks_model import Check, PolicyName
+from harness.fields import DurationNs, Ip, Label, Listing, RateBitsPerS, Share, SizeBytes, Table
+
+Net = Literal["sim", "tcp"]
+FaultKind = Literal["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill", "host_reboot"]
+
+
+class Step(Table):
+    """What every step may carry."""
+
+    net: Net | None = None
+    """Runs only in this world; without it in both."""
+    note: str | None = None
+    """Printed by the walkthrough as a heading."""
+    at_ns: DurationNs | None = Field(default=None, alias="at")
+    """Not before this scenario time."""
+    expect_error: Annotated[str, Field(min_length=1)] | None = None
+    """The action must be refused with an error that contains this text."""
+
+
+class HostStep(Step):
+    """A step done at one host."""
+
+    host: Label | None = None
+    """Without it: the first host."""
+
+
+class VolumeStep(HostStep):
+    """A step done at one host to one volume."""
+
+    volume: Label
+
+
+class Discover(HostStep):
+    """Add a target portal: SendTargets in a discovery session."""
+
+    do: Literal["discover"]
+    portal: Ip | None = None
+    """Without it: the group address."""
+    source: Ip | None = None
+
+
+class Login(VolumeStep):
+    """Log On, with the check boxes and the Advanced pane."""
+
+    do: Literal["login"]
+    source: Ip | None = None
+    """Source IP: an address of one of the host's NICs. Without it: the host's choice."""
+    portal: Ip | None = None
+    """Target portal. Without it: the discovered (group) address."""
+    persistent: bool = False
+    """Reconnect automatically; listed among the persistent targets."""
+    multipath: bool = False
+    """The check box "Enable multi-path"."""
+    chap_user: str | None = None
+    chap_secret: str | None = None
+
+    @model_validator(mode="after")
+    def _chap_complete(self) -> Self:
+        if (self.chap_user is None) != (self.chap_secret is None):
+            raise ValueError("chap_user and chap_secret go together")
+        return self
+
+
+class Logout(VolumeStep):
+    """Log off the session from one source address, or all sessions."""
+
+    do: Literal["logout"]
+    source: Ip | None = None
+
+
+class Targets(HostStep):
+    """Show the Targets list."""
+
+    do: Literal["targets"]
+
+
+class Devices(VolumeStep):
+    """Show the device's MPIO pane."""
+
+    do: Literal["devices"]
+
+
+class Netstat(HostStep):
+    """Show `netstat -nt`; the result's `connections` are taken at the last such step."""
+
+    do: Literal["netstat"]
+
+
+class Mpclaim(HostStep):
+    """Show `mpclaim -s -d`."""
+
+    do: Literal["mpclaim"]
+    volume: Label | None = None
+
+
+class SetPolicy(VolumeStep):
+    """Set the disk's load balance policy: one request that carries every path's wanted state."""
+
+    do: Literal["set_policy"]
+    policy: PolicyName
+    preferred: Ip | None = None
+    """Source address of the preferred path: failover-only fails back to it."""
+    standby: Listing[Ip] = ()
+    """Source addresses the request leaves Standby."""
+
+    @model_validator(mode="after")
+    def _preferred_fails_over(self) -> Self:
+        if self.preferred is not None and self.policy != "failover-only":
+            raise ValueError('only policy = "failover-only" has a preferred path')
+        if self.preferred is not None and self.preferred in self.standby:
+            raise ValueError(f"the preferred path {self.preferred} cannot be left Standby")
+        return self
+
+
+class Workload(VolumeStep):
+    """Reads and writes at a fixed queue depth: a phase of the result."""
+
+    do: Literal["workload"]
+    name: Label
+    op: Literal["read", "write", "mixed"]
+    read_share: Share = 0.5
+    """Of op = "mixed"."""
+    block_bytes: SizeBytes = Field(default=65536, alias="block")
+    depth: PositiveInt = 16
+    """Outstanding I/Os."""
+    pattern: Literal["sequential", "random"] = "sequential"
+    region_bytes: SizeBytes | None = Field(default=None, alias="region")
+    """The first so many bytes of the volume; without it all of it."""
+    duration_ns: DurationNs | None = Field(default=None, alias="duration")
+    ios: PositiveInt | None = None
+    iops: PositiveInt | None = None
+    """Pacing; without it as fast as the depth allows."""
+    background: bool = False
+    """Later steps run meanwhile, until a `stop` step or the end."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        limits = (self.duration_ns is not None) + (self.ios is not None)
+        if limits == 2:
+            raise ValueError("expected duration or ios, not both")
+        if limits == 0 and not self.background:
+            raise ValueError('expected duration (such as "2s") or ios (such as 20000), or background = true')
+        return self
+
+
+class Stop(Step):
+    """End a background workload and wait until its I/Os have drained."""
+
+    do: Literal["stop"]
+    name: Label
+
+
+FAULT_PLACES: Mapping[FaultKind, tuple[tuple[str, ...], str | None]] = {
+    # kind: (keys of which exactly one names the place, key of its strength)
+    "link_down": (("nic", "portal"), None),
+    "blackhole": (("nic", "portal"), None),
+    "latency": (("nic", "portal"), "extra"),
+    "rate": (("nic", "portal"), "rate"),
+    "portal_down": (("portal",), None),
+    "array_kill": ((), None),
+    "host_reboot": (("host",), None),
+}
+
+
+class Fault(Step):
+    """Break something; `heal` mends it."""
+
+    do: Literal["fault"]
+    kind: FaultKind
+    nic: str | None = None
+    """"host/nic", such as "w2k3/3A_iSCSI"."""
+    portal: Ip | None = None
+    host: Label | None = None
+    carrier: bool = False
+    """link_down only. false: the cable is out and the ends see it; true: the link light stays on, frames are lost."""
+    extra_ns: DurationNs | None = Field(default=None, alias="extra")
+    """latency only: added to every frame."""
+    rate_bits_per_s: RateBitsPerS | None = Field(default=None, alias="rate")
+    """rate only: what the link has left."""
+    name: Label | None = None
+    """To heal it by; without it kind and place, such as "link_down w2k3/3A_iSCSI"."""
+
+    @model_validator(mode="after")
+    def _place_of_kind(self) -> Self:
+        places, strength = FAULT_PLACES[self.kind]
+        given = {
+            "nic": self.nic,
+            "portal": self.portal,
+            "host": self.host,
+            "extra": self.extra_ns,
+            "rate": self.rate_bits_per_s,
+        }
+        if places and sum(given[key] is not None for key in places) != 1:
+            raise ValueError(f'a fault of kind "{self.kind}" wants {" or ".join(places)}')
+        if strength is not None and given[strength] is None:
+            raise ValueError(f'a fault of kind "{self.kind}" wants {strength}')
+        stray = [key for key, value in given.items() if value is not None and key not in (*places, strength)]
+        if "carrier" in self.model_fields_set and self.kind != "link_down":
+            stray.append("carrier")
+        if stray:
+            raise ValueError(f'a fault of kind "{self.kind}" has no {" and no ".join(stray)}')
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where it strikes: "host/nic", a portal's address, a host, or the array."""
+        return self.nic or self.portal or self.host or "array"
+
+    @property
+    def fault_name(self) -> str:
+        """The name `heal` knows it by."""
+        return self.name or f"{self.kind} {self.place}"
+
+
+class Heal(Step):
+    """Mend a fault of an earlier step."""
+
+    do: Literal["heal"]
+    name: str
+
+
+class Wait(HostStep):
+    """Let time pass, or wait for the paths to change."""
+
+    do: Literal["wait"]
+    duration_ns: DurationNs | None = Field(default=None, alias="duration")
+    until: Literal["paths_usable", "path_lost", "no_paths"] | None = None
+    volume: Label | None = None
+    count: PositiveInt | None = None
+    """Paths wanted by until = "paths_usable"; lost ones by "path_lost". Without it: all of them, and one."""
+    within_ns: DurationNs = Field(default=60 * 10**9, alias="within")
+    """The longest wait; then the run fails on liveness."""
+
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        if (self.duration_ns is None) == (self.until is None):
+            raise ValueError('expected duration (such as "5s") or until (such as "paths_usable"), one of them')
+        if self.until is not None and self.volume is None:
+            raise ValueError(f'until = "{self.until}" wants volume')
+        return self
+
+
+class Expect(Step):
+    """What must hold: each `[[steps.that]]` is one check."""
+
+    do: Literal["expect"]
+    that: Annotated[Listing[Check], Field(min_length=1)]
+
+
+AnyStep = Annotated[
+    Discover
+    | Login
+    | Logout
+    | Targets
+    | Devices
+    | Netstat
+    | Mpclaim
+    | SetPolicy
+    | Workload
+    | Stop
+    | Fault
+    | Heal
+    | Wait
+    | Expect,
+    Field(discriminator="do"),
+]

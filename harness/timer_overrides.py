@@ -1,0 +1,31 @@
+"""The timers a host may override: those of `initiator_model.profiles.Timers`, by the same names.
+
+A duration is written with its unit (`link_down_time = "15s"`), a count as a whole number, a switch as true or false.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from harness.mistakes import did_you_mean, show
+from harness.units import format_duration
+from initiator_model.profiles import Timers
+
+_SUFFIX = "_ns"
+DURATIONS = frozenset(f.name.removesuffix(_SUFFIX) for f in dataclasses.fields(Timers) if f.name.endswith(_SUFFIX))
+NAMES = tuple(f.name.removesuffix(_SUFFIX) for f in dataclasses.fields(Timers))
+
+
+def check(overrides: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Unknown names and values of the wrong kind: (name, what was expected)."""
+    for name, value in overrides.items():
+        if name not in NAMES:
+            yield name, f"unknown timer{did_you_mean(name, NAMES)}"
+        elif name in DURATIONS and not isinstance(value, str):
+            yield name, f'expected a duration such as "15s", got {show(value)}'
+        elif name not in DURATIONS and isinstance(value, str):
+            yield name, f"expected a whole number, or true or false for a switch, got {show(value)}"
+
+
+def as_written(overrides: Mapping[str, int]) -> dict[str, str | int]:
+    """Overrides in nanoseconds as a file writes them."""
+    return {name: format_duration(value) if name in DURATIONS else value for name, value in overrides.items()}

@@ -1,0 +1,211 @@
+"""A workload: a closed loop of reads and writes that keeps a queue depth, and what it measured.
+
+Each completion submits the next I/O from its own callback, so nothing but the disk is on the way. A phase counts what
+completed between its start and its end; I/Os still open at the end drain afterwards and belong to the run, not to
+the phase.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.ledger import Finding, Ledger, stamped
+from harness.steps import Workload
+from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, QueueFull
+from initiator_model.paths import Path
+from sim.rng import Stream
+
+
+@dataclass(slots=True)
+class PathTally:
+    """What one path carried during a phase."""
+
+    path: Path
+    ios: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Logical I/Os of a run, by how they ended."""
+
+    submitted: int = 0
+    ok: int = 0
+    failed: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
+class Journal:
+    """What all workloads of a run share: numbering, counts, the ledgers, and what was found wrong."""
+
+    now_ns: Callable[[], int]
+    counts: Counts = field(default_factory=Counts)
+    findings: list[Finding] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    on_good: Callable[[str], None] | None = None
+    """An I/O of this host came back well."""
+
+
+class WorkloadRun:
+    """One workload step at work. ``finished`` is done when it has ended and every I/O has come back."""
+
+    def __init__(
+        self,
+        step: Workload,
+        host: str,
+        disk: MpioDisk,
+        ledger: Ledger,
+        journal: Journal,
+        rng: Stream,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.step = step
+        self.host = host
+        self.disk = disk
+        self.start_ns = journal.now_ns()
+        self.end_ns: int | None = None
+        self.ios = 0
+        self.bytes = 0
+        self.latencies_ns: list[int] = []
+        self.paths: dict[int, PathTally] = {}
+        self.finished: asyncio.Future[None] = loop.create_future()
+        self._ledger = ledger
+        self._journal = journal
+        self._rng = rng
+        self._loop = loop
+        self._block_lbas = step.block_bytes // disk.block_size
+        self._slots = max(1, min(step.region_bytes or disk.blocks * disk.block_size, disk.blocks * disk.block_size))
+        self._slots //= step.block_bytes
+        self._next_slot = 0
+        self._issued = 0
+        self._open = 0
+        self._ended = False
+        self._due_ns = self.start_ns
+        self._timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
+        self._pumping = False
+
+    @property
+    def open(self) -> int:
+        """I/Os under way."""
+        return self._open
+
+    def start(self) -> None:
+        """Begin: fill the queue."""
+        if self.step.duration_ns is not None:
+            self._end_timer = self._loop.call_later(self.step.duration_ns / 1e9, self.stop)
+        self._pump()
+
+    def stop(self) -> None:
+        """End the phase now; the open I/Os drain."""
+        if self._ended:
+            return
+        self._ended = True
+        self.end_ns = self._journal.now_ns()
+        for timer in (self._timer, self._end_timer):
+            if timer is not None:
+                timer.cancel()
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._ended and self._open == 0 and not self.finished.done():
+            self.finished.set_result(None)
+
+    def _pump(self) -> None:
+        """Submit until the depth is reached, or the pace or the count forbids it. Completions may come at once."""
+        if self._pumping:
+            return
+        self._pumping = True
+        step = self.step
+        while not self._ended and self._open < step.depth:
+            if step.ios is not None and self._issued >= step.ios:
+                if self._open == 0:
+                    self.stop()
+                break
+            if step.iops is not None:
+                now_ns = self._journal.now_ns()
+                if now_ns < self._due_ns:
+                    if self._timer is None:
+                        self._timer = self._loop.call_later((self._due_ns - now_ns) / 1e9, self._on_pace)
+                    break
+                # After a stall the pace goes on from now: what was missed is not made up for in a burst.
+                self._due_ns = max(self._due_ns + 10**9 // step.iops, now_ns)
+            try:
+                self._submit()
+            except (DiskRemoved, QueueFull) as error:
+                self._journal.refused.append(f"{step.name}: {error}")
+                self.stop()
+        self._pumping = False
+
+    def _on_pace(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _submit(self) -> None:
+        step, journal = self.step, self._journal
+        read = step.op == "read" or (step.op == "mixed" and self._rng.random() < step.read_share)
+        if step.pattern == "random":
+            slot = int(self._rng.random() * self._slots)
+        else:
+            slot = self._next_slot
+            self._next_slot = (slot + 1) % self._slots
+        lba = slot * self._block_lbas
+        journal.counts.submitted += 1
+        number = journal.counts.submitted
+        begun_ns = journal.now_ns()
+        self._issued += 1
+        self._open += 1
+        ledger, blocks = self._ledger, self._block_lbas
+        try:
+            if read:
+                ledger.read_begins(number, begun_ns)
+                self.disk.submit_read(lba, blocks, lambda result: self._read_done(result, number, lba, begun_ns))
+            else:
+                data = stamped(number, lba, blocks, self.disk.block_size)
+                ledger.write_begins(number, lba, blocks, begun_ns)
+                self.disk.submit_write(lba, data, lambda result: self._write_done(result, number, lba, begun_ns))
+        except (DiskRemoved, QueueFull):
+            self._open -= 1
+            journal.counts.failed += 1
+            if read:
+                ledger.read_ends(number, lba, None)
+            raise
+
+    def _read_done(self, result: IoResult, number: int, lba: int, begun_ns: int) -> None:
+        finding = self._ledger.read_ends(number, lba, result.data if result.ok else None)
+        if finding is not None:
+            self._journal.findings.append(finding)
+        self._done(result, begun_ns)
+
+    def _write_done(self, result: IoResult, number: int, lba: int, begun_ns: int) -> None:
+        self._ledger.write_ends(number, lba, self._block_lbas, result.ok, self._journal.now_ns())
+        self._done(result, begun_ns)
+
+    def _done(self, result: IoResult, begun_ns: int) -> None:
+        journal = self._journal
+        self._open -= 1
+        path = result.path
+        if result.ok:
+            now_ns = journal.now_ns()
+            journal.counts.ok += 1
+            if not self._ended:
+                self.ios += 1
+                self.bytes += self.step.block_bytes
+                self.latencies_ns.append(now_ns - begun_ns)
+                if path is not None:
+                    tally = self.paths.get(path.path_id)
+                    if tally is None:
+                        tally = self.paths[path.path_id] = PathTally(path)
+                    tally.ios += 1
+                    tally.bytes += self.step.block_bytes
+            if journal.on_good is not None:
+                journal.on_good(self.host)
+        elif result.outcome.value == "unknown":
+            journal.counts.unknown += 1
+        else:
+            journal.counts.failed += 1
+        self._pump()
+        self._settle()

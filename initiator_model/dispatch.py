@@ -1,0 +1,291 @@
+"""Getting logical I/Os onto paths: send, understand what came back, try again, hold, give up.
+
+A logical I/O goes down the path the DSM chooses. When the attempt comes back, `error_classes` says what it means: done;
+the path is dead (fail it, take another); try again in a while; or hand the error up. With no path left, requests are
+held until one arrives; when none does within PDORemovePeriod the disk is removed and everything it held fails.
+
+What a caller may rely on:
+
+* `done` is called once for every I/O accepted, whatever sessions do: a second or late completion of an attempt is
+  counted in `late_completions` and dropped;
+* nothing is sent down a path the DSM has failed;
+* the number of I/Os under way is bounded (`QueueFull`), and so is the number of attempts at one of them;
+* a write that failed although it may have reached the disk ends as `Outcome.UNKNOWN`, never as failed.
+
+Retries that MPIO hands up are repeated a few times by the disk class driver, which in Windows sits right on top; that
+small layer is part of this one. The clock comes in as `call_later(delay_s, function)`: a loop's method fits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from initiator_model.dsm import Dsm
+from initiator_model.error_classes import Action, class_driver_retries, interpret, may_have_run, words
+from initiator_model.logical_io import (
+    Attempt,
+    DiskRemoved,
+    Done,
+    IoResult,
+    LogicalIo,
+    Operation,
+    Outcome,
+    QueueFull,
+    Timer,
+)
+from initiator_model.paths import Path, PathState
+from initiator_model.profiles import SECOND_NS, Timers
+from initiator_model.requests import Completion, CompletionKind, ScsiRequest
+from iscsi.constants import ScsiStatus
+
+__all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
+
+ATTEMPTS_MAX: Final = 64
+"""Attempts at one logical I/O, all causes together. Beyond it the last error is final."""
+
+_COMPLETED: Final = CompletionKind.COMPLETED
+_GOOD: Final = int(ScsiStatus.GOOD)
+
+
+class PathIo(Protocol):
+    """A session as the disk sees it.
+
+    `usable` stays True while a lost session is holding requests in the hope of a new connection; it turns False when
+    the session has given up. `submit` calls `done` once, later or at once, also when the session is lost.
+    """
+
+    @property
+    def usable(self) -> bool:
+        """True while requests may be submitted."""
+
+    def submit(self, request: ScsiRequest, done: Callable[[Completion], None], /) -> object:
+        """Send the request; the return value is the session's own affair."""
+
+
+class Dispatcher:
+    """See the module. `queue_limit` bounds the I/Os under way. The `on_` hooks observe and must not submit."""
+
+    def __init__(
+        self,
+        *,
+        dsm: Dsm,
+        timers: Timers,
+        call_later: Callable[[float, Callable[[], None]], Timer],
+        queue_limit: int = 4096,
+    ) -> None:
+        self.dsm = dsm
+        self.timers = timers
+        self.queue_limit = queue_limit
+        self.gone = False
+        self.late_completions = 0
+        self.on_invoke: Callable[[LogicalIo], None] | None = None
+        self.on_attempt: Callable[[LogicalIo, Path], None] | None = None
+        self.on_complete: Callable[[LogicalIo, IoResult], None] | None = None
+        self.on_gone: Callable[[str], None] | None = None
+        self._call_later = call_later
+        self._sessions: dict[int, PathIo] = {}
+        self._under_way: dict[int, LogicalIo] = {}
+        self._held: deque[LogicalIo] = deque()
+        self._removal: Timer | None = None
+        self._number = 0
+
+    @property
+    def outstanding(self) -> int:
+        """I/Os accepted and not ended, held ones included."""
+        return len(self._under_way)
+
+    @property
+    def held(self) -> int:
+        """I/Os waiting for a path."""
+        return len(self._held)
+
+    # ---- what the host does --------------------------------------------------------------------------------------
+
+    def add_path(self, path: Path, session: PathIo) -> None:
+        """A session has logged in and its LUN was found to be this disk."""
+        if self.gone:
+            raise DiskRemoved("the disk was removed; a path that arrives now belongs to a new one")
+        self.dsm.add_path(path)
+        self._sessions[path.path_id] = session
+        self._paths_changed()
+
+    def path_failed(self, path: Path, why: str) -> None:
+        """The path's session has given up. Its requests come back through their attempts."""
+        if self.dsm.path_failed(path, why):
+            self._paths_changed()
+
+    def path_recovered(self, path: Path, why: str) -> None:
+        """The path's session is back."""
+        if not self.gone and self.dsm.path_recovered(path, why):
+            self._paths_changed()
+
+    def remove_path(self, path: Path, why: str) -> None:
+        """The path's session was ended for good; what it was still carrying is sent down other paths."""
+        self.dsm.remove_path(path, why)
+        del self._sessions[path.path_id]
+        orphans = [
+            io
+            for io in self._under_way.values()
+            if io.attempt is not None and io.attempt.live and io.attempt.path is path
+        ]
+        for io in orphans:
+            self._abandon(io)
+        self._paths_changed()
+        for io in orphans:
+            if io.number in self._under_way:
+                self._dispatch(io)
+
+    def remove(self, why: str) -> None:
+        """Take the disk away: every I/O under way ends now. A second call does nothing."""
+        if self.gone:
+            return
+        self.gone = True
+        self._cancel_removal()
+        self._held.clear()
+        for io in list(self._under_way.values()):
+            self._abandon(io)
+            self._end_badly(io, None, why)
+        if self.on_gone is not None:
+            self.on_gone(why)
+
+    # ---- one logical I/O -----------------------------------------------------------------------------------------
+
+    def start(self, operation: Operation, lba: int, blocks: int, request: ScsiRequest, done: Done) -> LogicalIo:
+        """Accept one I/O and send it on its way; raises DiskRemoved or QueueFull."""
+        if self.gone:
+            raise DiskRemoved("the disk was removed")
+        if len(self._under_way) >= self.queue_limit:
+            raise QueueFull(f"{self.queue_limit} I/Os are under way already")
+        self._number = number = self._number + 1
+        io = LogicalIo(number, operation, lba, blocks, request, done)
+        self._under_way[number] = io
+        if self.on_invoke is not None:
+            self.on_invoke(io)
+        self._dispatch(io)
+        return io
+
+    def _dispatch(self, io: LogicalIo) -> None:
+        """Send the I/O down the path the policy says, or hold it."""
+        while (path := self.dsm.choose()) is not None:
+            session = self._sessions[path.path_id]
+            if session.usable:
+                self._send(io, path, session)
+                return
+            self.path_failed(path, "its session takes no requests")
+        self._held.append(io)
+        self._await_path_or_removal()
+
+    def _send(self, io: LogicalIo, path: Path, session: PathIo) -> None:
+        io.attempts += 1
+        io.attempt = attempt = Attempt(self, io, path)
+        path.in_flight += 1
+        if self.on_attempt is not None:
+            self.on_attempt(io, path)
+        session.submit(io.request, attempt.completed)
+
+    def attempt_completed(self, attempt: Attempt, completion: Completion) -> None:
+        """A live attempt has ended; called by the attempt."""
+        io = attempt.io
+        if completion.kind is _COMPLETED and completion.status == _GOOD:
+            if len(completion.data) == io.request.read_length:
+                self._end(io, IoResult(Outcome.OK, completion.data, attempt.path, io.attempts, completion))
+                return
+            # GOOD with other data than was asked for is a torn transfer, whatever the status says.
+            completion = Completion(CompletionKind.DATA_OVERRUN, residual=io.request.read_length - len(completion.data))
+        io.may_have_run |= may_have_run(completion)
+        action = interpret(completion, active_left=self.dsm.has_active)
+        if action is Action.FAILOVER and attempt.generation == attempt.path.generation:
+            self.path_failed(attempt.path, words(completion))
+        if action is Action.COMPLETE:  # CONDITION MET: a success with a status of its own
+            self._end(io, IoResult(Outcome.OK, completion.data, attempt.path, io.attempts, completion))
+        elif not self._tried_again(io, attempt, action, completion):
+            self._end_badly(io, completion, words(completion))
+
+    def _tried_again(self, io: LogicalIo, attempt: Attempt, action: Action, completion: Completion) -> bool:
+        """Start or schedule the next attempt; False when there is to be none."""
+        timers = self.timers
+        if io.attempts >= ATTEMPTS_MAX:
+            return False
+        if action is Action.RETRY_SAME_PATH:
+            session = self._sessions[attempt.path.path_id]
+            if attempt.path.state is PathState.ACTIVE_OPTIMIZED and session.usable:
+                self._send(io, attempt.path, session)
+                return True
+            action = Action.FAILOVER  # that path is gone meanwhile: take another, as at once
+        if action is Action.FAILOVER:
+            self._dispatch(io)
+            return True
+        if action is Action.RETRY and io.retries < timers.retry_count:
+            io.retries += 1
+            self._later(io, timers.retry_interval_ns)
+            return True
+        if action is Action.RETRY_UNCOUNTED:
+            self._later(io, timers.retry_interval_ns)
+            return True
+        if class_driver_retries(completion) and io.class_retries < timers.class_retry_count:
+            io.class_retries += 1
+            io.retries = 0
+            self._later(io, timers.class_retry_interval_ns)
+            return True
+        return False
+
+    def _later(self, io: LogicalIo, delay_ns: int) -> None:
+        io.attempt = None
+        io.timer = self._call_later(delay_ns / SECOND_NS, partial(self._wait_is_over, io))
+
+    def _wait_is_over(self, io: LogicalIo) -> None:
+        io.timer = None
+        self._dispatch(io)
+
+    def _abandon(self, io: LogicalIo) -> None:
+        """Stop whatever is under way for the I/O; what the attempt still brings is late."""
+        if io.timer is not None:
+            io.timer.cancel()
+            io.timer = None
+        attempt = io.attempt
+        if attempt is not None and attempt.live:
+            attempt.live = False
+            attempt.path.in_flight -= 1
+            io.may_have_run = True
+
+    def _end_badly(self, io: LogicalIo, completion: Completion | None, why: str) -> None:
+        unknown = io.may_have_run and io.operation is Operation.WRITE
+        path = io.attempt.path if io.attempt is not None else None
+        outcome = Outcome.UNKNOWN if unknown else Outcome.FAILED
+        self._end(io, IoResult(outcome, b"", path, io.attempts, completion, why))
+
+    def _end(self, io: LogicalIo, result: IoResult) -> None:
+        del self._under_way[io.number]
+        if self.on_complete is not None:
+            self.on_complete(io, result)
+        io.done(result)
+
+    # ---- paths come and go ---------------------------------------------------------------------------------------
+
+    def _paths_changed(self) -> None:
+        """Release what was held if there is a path now, else start the clock that removes the disk."""
+        if not self.dsm.has_active:
+            self._await_path_or_removal()
+            return
+        self._cancel_removal()
+        for _ in range(len(self._held)):
+            if not self._held:  # a nested release was quicker
+                break
+            self._dispatch(self._held.popleft())
+
+    def _await_path_or_removal(self) -> None:
+        if self._removal is None and not self.gone:
+            self._removal = self._call_later(self.timers.pdo_remove_period_ns / SECOND_NS, self._period_is_over)
+
+    def _period_is_over(self) -> None:
+        self._removal = None
+        period_s = self.timers.pdo_remove_period_ns / SECOND_NS
+        self.remove(f"no path for PDORemovePeriod ({period_s:g} s)")
+
+    def _cancel_removal(self) -> None:
+        if self._removal is not None:
+            self._removal.cancel()
+            self._removal = None

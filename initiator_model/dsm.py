@@ -1,0 +1,222 @@
+"""The device-specific module: one disk's paths, their states, and the policy that chooses among them.
+
+Everything that happens to a path comes through here, so the rules hold in one place:
+
+* a path's state changes by `add_path`, `remove_path`, `path_failed`, `path_recovered` and `set_policy`, nothing else;
+* failing a failed path does nothing, so two requests that die on one path cannot start two fail-overs;
+* a policy request carries the wanted state of *every* path and is taken whole or not at all;
+* each change is told to `on_change(path, old, new, why)`, in the order it was made.
+
+Rules from the Microsoft DSM's published sample; the default policy of the 2.07 initiator's own DSM from its applet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from initiator_model.paths import Path, PathState
+from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathSelector, PathWish, first_active
+from initiator_model.policies.fail_over_only import FailOverOnly
+from initiator_model.policies.round_robin import RoundRobin
+
+__all__ = ["MAX_PATHS", "STATUS_INVALID_PARAMETER", "Dsm", "PolicyRefused", "PolicyRequest", "make_selector"]
+
+MAX_PATHS: Final = 32
+"""Paths one disk can have (DSM_MAX_PATHS)."""
+
+STATUS_INVALID_PARAMETER: Final = 0xC000000D
+
+OnChange = Callable[[Path, PathState, PathState, str], None]
+
+ACTIVE = PathState.ACTIVE_OPTIMIZED
+STANDBY = PathState.STANDBY
+
+
+class PolicyRefused(ValueError):
+    """A policy request was invalid. Nothing has changed. `status` is the NTSTATUS, the message says which path."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = STATUS_INVALID_PARAMETER
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRequest:
+    """What the applet sends when its OK button is pressed: the policy and the wanted state of every path."""
+
+    policy: LoadBalancePolicy
+    wishes: tuple[PathWish, ...]
+
+    @classmethod
+    def all_active(cls, policy: LoadBalancePolicy, paths: Iterable[Path]) -> PolicyRequest:
+        """Every path Active, as the applet asks when Round Robin is chosen."""
+        return cls(policy, tuple(PathWish(path.path_id, ACTIVE, weight=path.weight) for path in paths))
+
+    @classmethod
+    def one_active(cls, paths: Iterable[Path], active: Path, *, preferred: bool = False) -> PolicyRequest:
+        """Fail Over Only with `active` working and the rest standing by; `preferred` marks it for fail-back."""
+        wishes = tuple(
+            PathWish(path.path_id, ACTIVE if path is active else STANDBY, preferred and path is active, path.weight)
+            for path in paths
+        )
+        return cls(LoadBalancePolicy.FAIL_OVER_ONLY, wishes)
+
+
+def make_selector(policy: LoadBalancePolicy, fail_back: FailBack) -> PathSelector:
+    """A fresh selector for `policy`; `fail_back` matters to Fail Over Only alone."""
+    return FailOverOnly(fail_back) if policy is LoadBalancePolicy.FAIL_OVER_ONLY else RoundRobin()
+
+
+class Dsm:
+    """The paths of one disk.
+
+    `default_policy` is what the disk starts with (the profile's). Round Robin as a default holds only while the array
+    is symmetric: once a path arrives that cannot be active beside the others, the disk drops to Fail Over Only, as a
+    DSM must that cannot keep every path active.
+    """
+
+    def __init__(
+        self,
+        default_policy: LoadBalancePolicy = LoadBalancePolicy.FAIL_OVER_ONLY,
+        *,
+        fail_back: FailBack = FailBack.DESIRED,
+        on_change: OnChange | None = None,
+    ) -> None:
+        self.fail_back = fail_back
+        self.on_change = on_change
+        self._paths: list[Path] = []
+        self._selector = make_selector(default_policy, fail_back)
+
+    @property
+    def policy(self) -> LoadBalancePolicy:
+        """The policy in force."""
+        return self._selector.policy
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The paths in the order they arrived, failed ones included."""
+        return tuple(self._paths)
+
+    @property
+    def symmetric(self) -> bool:
+        """True while every path may be active beside the others."""
+        return all(path.can_be_active for path in self._paths)
+
+    @property
+    def has_active(self) -> bool:
+        """True while some path carries I/O."""
+        return first_active(self._paths) >= 0
+
+    def path(self, path_id: int) -> Path:
+        """The path with that id; KeyError names the ids there are."""
+        for path in self._paths:
+            if path.path_id == path_id:
+                return path
+        known = ", ".join(path.label for path in self._paths) or "none"
+        raise KeyError(f"no path {path_id:08x} here; there are: {known}")
+
+    def choose(self) -> Path | None:
+        """The path for the next request, by the policy in force; None when no path is active."""
+        return self._selector.choose(self._paths)
+
+    def add_path(self, path: Path) -> None:
+        """A new session's path joins, in the state the policy gives it."""
+        if path.state is not PathState.UNDETERMINED:
+            raise ValueError(f"path {path.label} is {path.state.display}; only a new path can be added")
+        if any(other.path_id == path.path_id for other in self._paths):
+            raise ValueError(f"there is a path {path.label} already")
+        if len(self._paths) >= MAX_PATHS:
+            raise ValueError(f"a disk has at most {MAX_PATHS} paths")
+        self._paths.append(path)
+        if self.policy is LoadBalancePolicy.ROUND_ROBIN and not self.symmetric:
+            self._drop_to_fail_over_only(path)
+        self._apply(self._selector.after_arrival(self._paths, path))
+
+    def remove_path(self, path: Path, why: str) -> None:
+        """The path's session is gone for good (logout). Its work goes to whom the policy says."""
+        index = self._paths.index(path)
+        self._selector.forget(index)
+        del self._paths[index]
+        self._move(path, PathState.REMOVED, why)
+        self._apply(self._selector.after_loss(self._paths))
+
+    def path_failed(self, path: Path, why: str) -> bool:
+        """The path is dead for now. False when it was failed or gone already: nothing happens twice."""
+        if not path.usable:
+            return False
+        self._move(path, PathState.FAILED, why)
+        self._apply(self._selector.after_loss(self._paths))
+        return True
+
+    def path_recovered(self, path: Path, why: str) -> bool:
+        """The path works again; the policy decides what it does now. False when it was not failed."""
+        if path.state is not PathState.FAILED:
+            return False
+        path.generation += 1
+        moves = self._selector.after_arrival(self._paths, path)
+        self._apply([Move(*move[:2], f"{why}; {move.why}") if move.path is path else move for move in moves])
+        return True
+
+    def set_policy(self, request: PolicyRequest) -> None:
+        """Take a policy request whole.
+
+        Failed paths keep their state and remember what was asked of them.
+
+        Raises:
+            PolicyRefused: some path's wish is missing or not possible; nothing has changed.
+        """
+        wishes = self._match(request.wishes)
+        selector = make_selector(request.policy, self.fail_back)
+        reason = selector.refuses(wishes)
+        if reason is not None:
+            raise PolicyRefused(reason)
+        self._selector = selector
+        why = f"policy set to {request.policy.display}"
+        # Standby first: two paths must never be active at once under Fail Over Only, not even between two moves.
+        for path, wish in sorted(wishes, key=lambda pair: pair[1].state is ACTIVE):
+            path.weight = wish.weight
+            path.preferred = wish.preferred
+            path.desired_state = wish.state
+            if path.usable and path.state is not wish.state:
+                self._move(path, wish.state, why)
+        self._apply(selector.after_loss(self._paths))
+
+    def _match(self, wishes: tuple[PathWish, ...]) -> list[tuple[Path, PathWish]]:
+        """Each path with its wish, in list order; refused unless there is exactly one for every path."""
+        by_id: dict[int, PathWish] = {}
+        for wish in wishes:
+            if wish.path_id in by_id:
+                raise PolicyRefused(f"path {wish.path_id:08x} is named twice")
+            if wish.state not in (ACTIVE, STANDBY):
+                raise PolicyRefused(f"path {wish.path_id:08x}: a path can be asked to be Active or Standby only")
+            by_id[wish.path_id] = wish
+        matched = []
+        for path in self._paths:
+            found = by_id.pop(path.path_id, None)
+            if found is None:
+                raise PolicyRefused(f"path {path.label} has no wanted state; a request names every path")
+            matched.append((path, found))
+        for path_id in by_id:
+            raise PolicyRefused(f"this disk has no path {path_id:08x}")
+        return matched
+
+    def _drop_to_fail_over_only(self, newcomer: Path) -> None:
+        self._selector = make_selector(LoadBalancePolicy.FAIL_OVER_ONLY, self.fail_back)
+        why = f"the array cannot serve {newcomer.label} beside another path: Fail Over Only"
+        at = first_active(self._paths)
+        for index, path in enumerate(self._paths):
+            if path.state is ACTIVE and index != at:
+                self._move(path, STANDBY, why)
+
+    def _apply(self, moves: Iterable[Move]) -> None:
+        for path, state, why in moves:
+            self._move(path, state, why)
+
+    def _move(self, path: Path, state: PathState, why: str) -> None:
+        old = path.state
+        path.enter(state)
+        if self.on_change is not None:
+            self.on_change(path, old, state, why)

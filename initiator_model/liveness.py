@@ -1,0 +1,116 @@
+"""Two watches over a session's connection: the NOP-Out ping, and the time one request may take.
+
+Neither sets a timer per command. Every request has the same time to live, so the oldest one's deadline is always the
+first to come: one timer stands for all of them, set late and looked at again when it fires. The ping is sent only into
+silence: data that arrives is proof enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from initiator_model.profiles import SECOND_NS, Timers
+from initiator_model.tasks import Task
+
+__all__ = ["Clock", "PingWatch", "RequestWatch"]
+
+_TICK_S: Final = 1e-6
+"""A timer that fires this much early still counts: loop times are floats."""
+
+
+class _Handle(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """What a watch needs of an asyncio loop."""
+
+    def time(self) -> float:
+        """Seconds."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None], /) -> _Handle:
+        """Call back at a time in seconds."""
+        ...
+
+
+class PingWatch:
+    """Pings after ``nop_out_interval`` of silence; ``dead`` is called when ``nop_out_timeout`` more bring nothing.
+
+    The owner calls `heard` whenever bytes arrive. Does nothing when EnableNOPOut is 0.
+    """
+
+    def __init__(self, clock: Clock, timers: Timers, ping: Callable[[], None], dead: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._interval_s = timers.nop_out_interval_ns / SECOND_NS
+        self._timeout_s = timers.nop_out_timeout_ns / SECOND_NS
+        self._enabled = bool(timers.enable_nop_out)
+        self._ping = ping
+        self._dead = dead
+        self._timer: _Handle | None = None
+        self.heard_at_s = clock.time()
+
+    def start(self) -> None:
+        """A connection has come up."""
+        self.heard_at_s = self._clock.time()
+        if self._enabled:
+            self._timer = self._clock.call_at(self.heard_at_s + self._interval_s, self._silent)
+
+    def stop(self) -> None:
+        """The connection is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _silent(self) -> None:
+        due_s = self.heard_at_s + self._interval_s
+        if due_s > self._clock.time() + _TICK_S:
+            self._timer = self._clock.call_at(due_s, self._silent)
+            return
+        pinged_at_s = self._clock.time()
+        self._timer = self._clock.call_at(pinged_at_s + self._timeout_s, lambda: self._unanswered(pinged_at_s))
+        self._ping()
+
+    def _unanswered(self, pinged_at_s: float) -> None:
+        self._timer = None
+        if self.heard_at_s > pinged_at_s:
+            self._silent()
+        else:
+            self._dead(f"no answer to NOP-Out within {self._timeout_s:g} s")
+
+
+class RequestWatch:
+    """Calls ``expired`` with each task that has been under way for TimeOutValue + SrbTimeoutDelta.
+
+    ``oldest`` names the next task to look at. ``expired`` must complete it, have it aborted, or stop this watch.
+    """
+
+    def __init__(
+        self, clock: Clock, timers: Timers, oldest: Callable[[], Task | None], expired: Callable[[Task], None]
+    ) -> None:
+        self._clock = clock
+        self._timeout_s = timers.srb_timeout_ns / SECOND_NS
+        self._oldest = oldest
+        self._expired = expired
+        self._timer: _Handle | None = None
+
+    def task_started(self, now_s: float) -> None:
+        """A task began at ``now_s``. Only the first one after a pause sets the timer."""
+        if self._timer is None:
+            self._timer = self._clock.call_at(now_s + self._timeout_s, self._look)
+
+    def stop(self) -> None:
+        """Nothing is under way any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        while self._timer is None and (task := self._oldest()) is not None:
+            deadline_s = task.since_s + self._timeout_s
+            if deadline_s > self._clock.time() + _TICK_S:
+                self._timer = self._clock.call_at(deadline_s, self._look)
+            else:
+                self._expired(task)

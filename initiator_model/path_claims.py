@@ -1,0 +1,144 @@
+"""From sessions to disks: which unit behind which session is a path to which MPIO disk.
+
+After each login the units behind it are asked who they are. A unit with a known identity adds a path to the disk that
+has it; one that is new makes a disk. From then on this file carries the session's news to the disks: lost, back, gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from initiator_model.disk import MpioDisk
+from initiator_model.dsm import Dsm
+from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
+from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
+from initiator_model.paths import Path, PathState, ScsiAddress
+from initiator_model.profiles import Profile
+
+__all__ = ["ADAPTER_PORT", "PathClaims"]
+
+ADAPTER_PORT = 3
+"""SCSI port number of the software initiator; which one Windows gives it depends on the machine."""
+
+OnPath = Callable[[ClaimedDisk, Path, PathState, PathState, str], None]
+OnDisk = Callable[[ClaimedDisk, bool, str], None]
+
+
+class PathClaims:
+    """The disks of one host. ``can_be_active(target, paths)`` is the array's word on one path more than ``paths``."""
+
+    def __init__(
+        self, profile: Profile, *, can_be_active: Callable[[str, int], bool], on_path: OnPath, on_disk: OnDisk
+    ) -> None:
+        self._profile = profile
+        self._can_be_active = can_be_active
+        self._on_path = on_path
+        self._on_disk = on_disk
+        self._disks: list[ClaimedDisk] = []
+
+    @property
+    def disks(self) -> tuple[ClaimedDisk, ...]:
+        """The disks that are there, in order of number."""
+        return tuple(self._disks)
+
+    def claim(self, owner: HostSession, units: list[LogicalUnitFacts]) -> None:
+        """A session has logged in and its units have answered.
+
+        Raises:
+            InitiatorError: two units claim one identity with different sizes, or there is no SCSI address left.
+        """
+        session = owner.session
+        session.path_check = partial(units_unchanged, units)
+        for unit in units:
+            claimed = self._known(owner, unit) or self._new_disk(owner, unit)
+            number_of_paths = len(claimed.disk.dsm.paths)
+            path = Path(
+                source=session.local,
+                portal=session.remote,
+                scsi_address=ScsiAddress(ADAPTER_PORT, 0, owner.number, unit.lun),
+                can_be_active=self._can_be_active(owner.request.target, number_of_paths),
+            )
+            owner.paths.append((claimed, path))
+            claimed.disk.add_path(path, session)
+
+    def lost(self, owner: HostSession, why: str) -> None:
+        """The session's hold time is over."""
+        for claimed, path in owner.paths:
+            claimed.disk.path_failed(path, why)
+
+    def back(self, owner: HostSession) -> None:
+        """The session works again, perhaps from another port and at another portal. A disk that is gone comes anew."""
+        why = f"session is back: {owner.session.local} -> {owner.session.remote}"
+        for index, (claimed, path) in enumerate(owner.paths):
+            if claimed.disk.gone:
+                known = self._known(owner, claimed.facts) or self._new_disk(owner, claimed.facts)
+                fresh = Path(
+                    source=owner.session.local,
+                    portal=owner.session.remote,
+                    scsi_address=path.scsi_address,
+                    can_be_active=self._can_be_active(owner.request.target, len(known.disk.dsm.paths)),
+                )
+                owner.paths[index] = (known, fresh)
+                known.disk.add_path(fresh, owner.session)
+            else:
+                claimed.disk.path_recovered(path, why)
+
+    def moved(self, owner: HostSession) -> None:
+        """The session has a new connection: its paths have new ends."""
+        for _, path in owner.paths:
+            path.source, path.portal = owner.session.local, owner.session.remote
+
+    def released(self, owner: HostSession, why: str) -> None:
+        """The session was logged out. A disk whose last path that was goes away."""
+        for claimed, path in owner.paths:
+            if not claimed.disk.gone:
+                claimed.disk.remove_path(path, why)
+                if not claimed.disk.dsm.paths:
+                    claimed.disk.remove(why)
+        owner.paths.clear()
+
+    def remove_all(self, why: str) -> None:
+        """The host went down."""
+        for claimed in self.disks:
+            claimed.disk.remove(why)
+
+    def _known(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk | None:
+        """The disk this unit is, if MPIO may combine them: the box was checked, and the unit says who it is."""
+        if unit.identity is None or not owner.request.multipath:
+            return None
+        for claimed in self._disks:
+            if claimed.facts.identity == unit.identity:
+                if claimed.facts.capacity != unit.capacity:
+                    raise InitiatorError(
+                        f"LUN {unit.lun} of {owner.request.target} has the identity of MPIO Disk{claimed.number} "
+                        f"({unit.identity}) and another capacity"
+                    )
+                return claimed
+        return None
+
+    def _new_disk(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk:
+        symmetric = self._can_be_active(owner.request.target, 1)
+        dsm = Dsm(self._profile.default_policy(symmetric=symmetric), fail_back=self._profile.fail_back)
+        disk = MpioDisk(
+            dsm=dsm,
+            timers=self._profile.timers,
+            blocks=unit.capacity.blocks,
+            block_size=unit.capacity.block_size,
+            lun=unit.lun,
+            call_later=asyncio.get_running_loop().call_later,
+        )
+        taken = [claimed.number for claimed in self._disks]
+        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        claimed = ClaimedDisk(number, owner.request.target, unit, disk)
+        dsm.on_change = partial(self._on_path, claimed)
+        disk.on_gone = partial(self._gone, claimed)
+        self._disks.append(claimed)
+        self._disks.sort(key=lambda one: one.number)
+        self._on_disk(claimed, True, f"LUN {unit.lun} of {owner.request.target}")
+        return claimed
+
+    def _gone(self, claimed: ClaimedDisk, why: str) -> None:
+        self._disks.remove(claimed)
+        self._on_disk(claimed, False, why)

@@ -1,0 +1,81 @@
+"""MPIO's own look at its paths, beside what sessions and failing requests tell it.
+
+A path can be failed while its session is fine: the DSM took an error for the path's. Nothing of the session's would
+ever bring it back, so MPIO tries such paths every recovery interval (PathRecoveryInterval, or twice PDORemovePeriod).
+With PathVerifyEnabled the working paths are asked too, every PathVerificationPeriod, so that a dead one is found
+before a request finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+
+from initiator_model.host_records import ClaimedDisk, HostSession
+from initiator_model.paths import Path, PathState
+from initiator_model.profiles import SECOND_NS, Timers
+from initiator_model.session_events import SessionState
+
+__all__ = ["PathVerifier"]
+
+
+class PathVerifier:
+    """Verifies the paths of one host. ``sessions`` are asked for whenever the working paths are due."""
+
+    def __init__(self, timers: Timers, sessions: Callable[[], Sequence[HostSession]]) -> None:
+        self._period_s = timers.path_verification_period_ns / SECOND_NS if timers.path_verify_enabled else None
+        self._recovery_s = timers.recovery_interval_ns / SECOND_NS
+        self._sessions = sessions
+        self._tasks: dict[int, asyncio.Task[None]] = {}  # by number, in the order they were started
+        self._started = 0
+        self._periodic = False
+
+    def session_logged_on(self) -> None:
+        """There is something to verify."""
+        if self._period_s is not None and not self._periodic:
+            self._periodic = True
+            self._start(self._verify_all(self._period_s))
+
+    def path_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
+        """A path was failed. If its session is not to blame, try the path again later."""
+        if owner.session.state is SessionState.LOGGED_IN:
+            self._start(self._recover(owner, disk, path))
+
+    def stop(self) -> None:
+        """The host goes down."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+        self._tasks.clear()
+        self._periodic = False
+
+    async def _recover(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
+        session = owner.session
+        while True:
+            await asyncio.sleep(self._recovery_s)
+            if not self._is_concerned(owner, disk, path):
+                return
+            if await session.path_check(session.submit) is None and self._is_concerned(owner, disk, path):
+                disk.disk.path_recovered(path, "path verified")
+                return
+
+    def _is_concerned(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> bool:
+        working = owner.session.state is SessionState.LOGGED_IN
+        return working and path.state is PathState.FAILED and not disk.disk.gone
+
+    async def _verify_all(self, period_s: float) -> None:
+        while True:
+            await asyncio.sleep(period_s)
+            for owner in list(self._sessions()):
+                session = owner.session
+                if session.state is not SessionState.LOGGED_IN:
+                    continue
+                complaint = await session.path_check(session.submit)
+                if complaint is not None:
+                    for disk, path in owner.paths:
+                        disk.disk.path_failed(path, f"path verification: {complaint}")
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._started = number = self._started + 1
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[number] = task
+        task.add_done_callback(lambda _: self._tasks.pop(number, None))

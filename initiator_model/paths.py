@@ -1,0 +1,168 @@
+"""A path: one session from one source address to one portal, as the DSM sees it.
+
+The state values are those of the Microsoft DSM (its header lists them; everything above 16 is a failed state). A disk
+whose array has no ALUA uses only *active/optimized*, which every tool displays as "Active", and *standby*; the ALUA
+values are listed because the numbers appear in WMI and in event logs, and the table below refuses to enter them.
+
+A path holds facts. Who may change its state is the DSM alone (`dsm.Dsm`), through `Path.enter`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+__all__ = ["TRANSITIONS", "Path", "PathState", "ScsiAddress"]
+
+
+class PathState(IntEnum):
+    """The DSM's path states, with its own numbers."""
+
+    ACTIVE_OPTIMIZED = 0
+    ACTIVE_UNOPTIMIZED = 1
+    STANDBY = 2
+    UNAVAILABLE = 3
+    TRANSITIONING = 15
+    NOT_USED = 16
+    UNDETERMINED = 17
+    FAILED = 18
+    INVALIDATED = 19
+    REMOVE_PENDING = 20
+    REMOVED = 21
+
+    @property
+    def is_failed(self) -> bool:
+        """True for the states in which the DSM sends nothing down the path."""
+        return self > PathState.NOT_USED
+
+    @property
+    def display(self) -> str:
+        """The word the applet shows."""
+        return _DISPLAY[self]
+
+
+_DISPLAY: Final = MappingProxyType(
+    {
+        PathState.ACTIVE_OPTIMIZED: "Active",
+        PathState.ACTIVE_UNOPTIMIZED: "Active/Unoptimized",
+        PathState.STANDBY: "Standby",
+        PathState.UNAVAILABLE: "Unavailable",
+        PathState.TRANSITIONING: "Transitioning",
+        PathState.NOT_USED: "Not Used",
+        PathState.UNDETERMINED: "Undetermined",
+        PathState.FAILED: "Failed",
+        PathState.INVALIDATED: "Invalidated",
+        PathState.REMOVE_PENDING: "Remove Pending",
+        PathState.REMOVED: "Removed",
+    }
+)
+
+# Where a path of a disk without ALUA may go from each state. A state that is not a key is never entered or left.
+TRANSITIONS: Final = MappingProxyType(
+    {
+        PathState.UNDETERMINED: (
+            PathState.ACTIVE_OPTIMIZED,
+            PathState.STANDBY,
+            PathState.FAILED,
+            PathState.REMOVED,
+        ),
+        PathState.ACTIVE_OPTIMIZED: (PathState.STANDBY, PathState.FAILED, PathState.REMOVED),
+        PathState.STANDBY: (PathState.ACTIVE_OPTIMIZED, PathState.FAILED, PathState.REMOVED),
+        PathState.FAILED: (PathState.ACTIVE_OPTIMIZED, PathState.STANDBY, PathState.REMOVED),
+        PathState.REMOVED: (),
+    }
+)
+
+
+class ScsiAddress:
+    """Where Windows hangs the path's LUN: adapter port, bus, target, LUN. The path id is made of the first three."""
+
+    __slots__ = ("bus", "lun", "port", "target")
+
+    def __init__(self, port: int, bus: int, target: int, lun: int) -> None:
+        for name, value in (("port", port), ("bus", bus), ("target", target), ("lun", lun)):
+            if not 0 <= value <= 255:
+                raise ValueError(f"SCSI address: {name} is {value}, wanted 0 to 255")
+        self.port = port
+        self.bus = bus
+        self.target = target
+        self.lun = lun
+
+    def __str__(self) -> str:
+        return f"{self.port:03d}|{self.bus:03d}|{self.target:03d}|{self.lun:03d}"
+
+    @property
+    def path_id(self) -> int:
+        """The id as mpclaim prints it: 77, then port, bus and target as a byte each (layout unverified)."""
+        return 0x77 << 24 | self.port << 16 | self.bus << 8 | self.target
+
+
+class Path:
+    """One way to the disk, and what the DSM knows of it.
+
+    `source` and `portal` are `"ip:port"` strings as netstat shows them. `can_be_active` is the array's word: False on
+    an active/passive array for a path that may take over but may not carry I/O while another path does.
+    `desired_state` is what the administrator last asked for (None: never asked); it survives failures.
+    `generation` counts recoveries, so that the late failure of a request sent before one cannot fail the path again.
+    """
+
+    __slots__ = (
+        "can_be_active",
+        "desired_state",
+        "generation",
+        "in_flight",
+        "path_id",
+        "portal",
+        "preferred",
+        "scsi_address",
+        "source",
+        "state",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        portal: str,
+        scsi_address: ScsiAddress,
+        weight: int = 0,
+        preferred: bool = False,
+        desired_state: PathState | None = None,
+        can_be_active: bool = True,
+    ) -> None:
+        self.path_id = scsi_address.path_id
+        self.source = source
+        self.portal = portal
+        self.scsi_address = scsi_address
+        self.weight = weight
+        self.preferred = preferred
+        self.desired_state = desired_state
+        self.can_be_active = can_be_active
+        self.state = PathState.UNDETERMINED
+        self.in_flight = 0
+        self.generation = 0
+
+    @property
+    def label(self) -> str:
+        """The path id as eight hex digits: how messages name the path."""
+        return f"{self.path_id:08x}"
+
+    @property
+    def usable(self) -> bool:
+        """True when the path carries I/O or could be told to."""
+        return self.state is PathState.ACTIVE_OPTIMIZED or self.state is PathState.STANDBY
+
+    def enter(self, state: PathState) -> None:
+        """Change the state.
+
+        Raises:
+            ValueError: the table does not allow it; that is a fault of the caller.
+        """
+        if state not in TRANSITIONS.get(self.state, ()):
+            raise ValueError(f"path {self.label}: {self.state.name} to {state.name} is not a step a path can take")
+        self.state = state
+
+    def __repr__(self) -> str:
+        return f"Path({self.label}, {self.source} -> {self.portal}, {self.state.display})"

@@ -1,0 +1,63 @@
+"""Round Robin: every path works, each request takes the next one.
+
+    choose    use the next path, then move the pointer to the active path after it in list order, wrapping round.
+              Should the pointed-at path have stopped being active, the first active one at or after it is used
+    loss      nothing to activate: all the others are active already
+    arrival   the newcomer becomes active
+
+The pointer is kept per disk and moves per *request*, whatever its size. Hence two things people meet in practice:
+requests of unequal size load the paths unequally, and one request at a time gets the bandwidth of one path.
+
+All paths must be active: a request that leaves one Standby is refused, and so is the policy itself on an array that
+cannot serve a path while another one works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from initiator_model.paths import Path, PathState
+from initiator_model.policies import LoadBalancePolicy, Move, PathWish, first_active
+
+__all__ = ["RoundRobin"]
+
+ACTIVE = PathState.ACTIVE_OPTIMIZED
+
+
+class RoundRobin:
+    """See the module."""
+
+    policy = LoadBalancePolicy.ROUND_ROBIN
+
+    def __init__(self) -> None:
+        self._next = 0  # index of the path to be used next
+
+    def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
+        for path, wish in wishes:
+            if not path.can_be_active:
+                return (
+                    f"path {path.label} cannot be active beside another path (the array is active/passive), "
+                    "and Round Robin needs every path active"
+                )
+            if wish.state is not ACTIVE:
+                return (
+                    f"path {path.label} was asked to be {wish.state.display}, and Round Robin needs every path Active"
+                )
+        return None
+
+    def choose(self, paths: Sequence[Path]) -> Path | None:
+        at = first_active(paths, self._next)
+        if at < 0:
+            return None
+        self._next = first_active(paths, at + 1)
+        return paths[at]
+
+    def after_loss(self, paths: Sequence[Path]) -> list[Move]:
+        return []
+
+    def after_arrival(self, paths: Sequence[Path], arrived: Path) -> list[Move]:
+        return [Move(arrived, ACTIVE, "arrived: Round Robin uses every path")]
+
+    def forget(self, index: int) -> None:
+        if index < self._next:
+            self._next -= 1

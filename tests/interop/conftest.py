@@ -1,0 +1,43 @@
+"""Fixtures for tests against real peers; what they hand out is described in support.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.interop import support
+
+
+class StartTgt(Protocol):
+    """Starts a tgtd with one disk; it runs until the test ends."""
+
+    def __call__(
+        self, *, address: str = "127.0.0.2", iqn: str = "iqn.2026-11.lab.tgt:disk", size_bytes: int = 16 << 20
+    ) -> support.Tgt: ...
+
+
+@pytest.fixture
+def require() -> support.Require:
+    """``require("iscsi-ls")`` is the program's path, or the end of the test."""
+    return support.require
+
+
+@pytest.fixture
+def tgt(tmp_path: Path) -> Iterator[StartTgt]:
+    """``tgt(address="127.0.0.2")`` starts a tgtd; call it again for a second one, the destination of a redirect."""
+    tgtd, tgtadm = support.require("tgtd"), support.require("tgtadm")
+    running: list[support.Tgt] = []
+
+    def start(
+        *, address: str = "127.0.0.2", iqn: str = "iqn.2026-11.lab.tgt:disk", size_bytes: int = 16 << 20
+    ) -> support.Tgt:
+        directory = tmp_path / f"tgt-{len(running)}"
+        running.append(support.Tgt(tgtd, tgtadm, directory, address=address, iqn=iqn, size_bytes=size_bytes))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.close()

@@ -1,0 +1,205 @@
+"""Faults: what each end notices, when, and that healing mends."""
+
+import asyncio
+import errno
+
+import pytest
+
+from sim.faults import Blackhole, HostReboot, Latency, LinkDown, PortalDown, ProcessKill, Rate
+from tests.unit.sim.net.bench import GROUP, NIC_A, NIC_B, PORTAL_1, PORTAL_2, Bench, Peer
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def in_a_connection(bench: Bench, test) -> None:
+    async def main() -> None:
+        await bench.listen()
+        await test(*await bench.pair())
+
+    bench.run(main())
+
+
+def test_a_lost_carrier_is_noticed_at_once_and_only_by_this_interface(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        second, _ = await bench.pair(source=NIC_B, portal=PORTAL_2)
+        fault = LinkDown(bench.nic_a, carrier=True)
+        before_ns = bench.loop.now_ns
+        fault.apply()
+        await asyncio.sleep(0)
+        assert isinstance(peer.lost[0], ConnectionAbortedError)
+        assert peer.lost_ns == before_ns
+        assert second.lost == []
+        assert other.lost == []  # no reset got out
+        assert bench.host.source_for(GROUP) == NIC_B
+        with pytest.raises(OSError, match="no carrier") as error:
+            await bench.connect()
+        assert error.value.errno == errno.ENETUNREACH
+        fault.heal()
+        assert bench.host.source_for(GROUP) == NIC_A
+        await bench.connect()
+        other.transport.write(b"anyone?")  # the host knows the old connection no more
+        await asyncio.sleep(0.001)
+        assert isinstance(other.lost[0], ConnectionResetError)
+
+    in_a_connection(bench, test)
+
+
+def test_without_carrier_loss_there_is_silence_until_tcp_gives_up(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        LinkDown(bench.nic_a, carrier=False).apply()
+        before_ns = bench.loop.now_ns
+        peer.transport.write(b"anyone?")
+        await asyncio.sleep(60)
+        assert isinstance(peer.lost[0], TimeoutError)
+        assert 15 <= (peer.lost_ns - before_ns) / 1e9 <= 25
+        assert other.lost == []
+
+    in_a_connection(bench, test)
+
+
+def test_an_arrays_cable_takes_its_frames_but_not_its_hosts_carrier(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        fault = LinkDown(bench.eth0, carrier=True)
+        fault.apply()
+        peer.transport.write(b"held up")
+        await asyncio.sleep(1)
+        assert peer.lost == other.lost == []
+        assert other.received == b""
+        fault.heal()
+        await asyncio.sleep(2)
+        assert other.received == b"held up"
+
+    in_a_connection(bench, test)
+
+
+def test_what_is_on_the_wire_when_the_cable_goes_is_lost(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        fault = Blackhole(bench.eth0)
+        peer.transport.write(b"under way")
+        await asyncio.sleep(0.000_015)
+        fault.apply()
+        await asyncio.sleep(0.1)
+        assert other.received == b""
+        fault.heal()
+        await asyncio.sleep(1)
+        assert other.received == b"under way"
+
+    in_a_connection(bench, test)
+
+
+def test_two_faults_at_one_place_hold_independently(bench: Bench) -> None:
+    one, two, cable = Blackhole(bench.nic_a), Blackhole(bench.nic_a), LinkDown(bench.nic_a)
+    for fault in (one, two, cable, one):
+        fault.apply()
+    for fault in (one, one, cable):
+        fault.heal()
+    assert not bench.nic_a.passing
+    assert bench.nic_a.carrier
+    two.heal()
+    assert bench.nic_a.passing
+
+
+def test_latency_and_rate_come_and_go(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        async def one_way_ns() -> int:
+            before_ns = bench.loop.now_ns
+            peer.transport.write(bytes(1_460))
+            await asyncio.sleep(0.1)
+            return other.arrived_ns - before_ns
+
+        quick = await one_way_ns()
+        late, slow = Latency(bench.nic_a, 1_000_000), Rate(bench.eth0, 100_000_000)
+        for fault in (late, late, slow, slow):
+            fault.apply()
+        assert await one_way_ns() == quick + 1_000_000 + 9 * 1_538 * 8
+        for fault in (late, late, slow, slow):
+            fault.heal()
+        assert await one_way_ns() == quick
+
+    in_a_connection(bench, test)
+
+
+def test_a_portal_that_is_down_answers_nothing_and_comes_back(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        fault = PortalDown(bench.eth0, PORTAL_1)
+        fault.apply()
+        fault.apply()
+        assert await bench.connect(portal=GROUP)  # its interface's other address stays
+        connecting = bench.loop.create_task(bench.connect(portal=PORTAL_1))
+        peer.transport.write(b"held up")
+        await asyncio.sleep(2)
+        assert not connecting.done()
+        fault.heal()
+        await connecting  # a repeated SYN got through
+        await asyncio.sleep(5)
+        assert other.received == b"held up"
+
+    in_a_connection(bench, test)
+
+
+def test_a_killed_process_resets_its_connections_and_refuses_new_ones(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        calls: list[str] = []
+        fault = ProcessKill(
+            bench.array, stopped=lambda: calls.append("stopped"), restarted=lambda: calls.append("restarted")
+        )
+        fault.apply()
+        fault.apply()
+        await asyncio.sleep(0.001)
+        assert isinstance(peer.lost[0], ConnectionResetError)
+        assert other.lost == []  # the dead are told nothing
+        other.transport.write(b"ghost")
+        with pytest.raises(ConnectionRefusedError):
+            await bench.connect()
+        fault.heal()
+        fault.heal()
+        assert calls == ["stopped", "restarted"]
+        await bench.listen()
+        await bench.connect()
+        assert peer.received == b""
+
+    in_a_connection(bench, test)
+
+
+def test_a_process_that_vanishes_is_found_out_by_the_next_segment(bench: Bench) -> None:
+    async def test(peer: Peer, _: Peer) -> None:
+        ProcessKill(bench.array, reset=False).apply()
+        await asyncio.sleep(10)
+        assert peer.lost == []
+        peer.transport.write(b"anyone?")
+        await asyncio.sleep(0.001)
+        assert isinstance(peer.lost[0], ConnectionResetError)
+
+    in_a_connection(bench, test)
+
+
+def test_a_rebooted_host_is_silent_first_and_resets_afterwards(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        fault = HostReboot(bench.array)
+        fault.apply()
+        peer.transport.write(b"anyone?")
+        await asyncio.sleep(2)
+        assert peer.lost == []
+        with pytest.raises(OSError, match="has no 192.168.51.3 now") as error:
+            await bench.listen(PORTAL_2)
+        assert error.value.errno == errno.EADDRNOTAVAIL
+        fault.heal()
+        await asyncio.sleep(10)
+        assert isinstance(peer.lost[0], ConnectionResetError)
+        assert other.lost == []
+        with pytest.raises(ConnectionRefusedError):
+            await bench.connect()
+
+    in_a_connection(bench, test)
+
+
+def test_impossible_faults_are_refused(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="w2k3/3A_iSCSI: extra latency"):
+        Latency(bench.nic_a, -1)
+    with pytest.raises(ValueError, match="w2k3/3A_iSCSI: a rate"):
+        Rate(bench.nic_a, 0)
+    with pytest.raises(ValueError, match="w2k3/3A_iSCSI has no address 1.2.3.4"):
+        PortalDown(bench.nic_a, "1.2.3.4").apply()

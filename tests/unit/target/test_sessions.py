@@ -1,0 +1,224 @@
+"""Session identity: the table of RFC 7143 6.3.1 (ISID, TSIH, CID), reinstatement, and how a session ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from iscsi.constants import LoginStatus, ScsiStatus
+from iscsi.login_gate import LoginIdentity
+from iscsi.login_initiator import LoginDone, LoginFailed
+from iscsi.pdu import ScsiResponse
+from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, NEXUS_LOSS, POWER_ON_OR_RESET
+from target.config import ArrayKind, Limits
+from target.nexus import Nexus
+from target.sessions import Session, SessionRegistry
+from tests.support.array import (
+    BLOCK,
+    GROUP_ADDRESS,
+    HOST,
+    ISID,
+    PORTALS,
+    VOLUME,
+    Peer,
+    discovering,
+    disk_bytes,
+    isid,
+    logged_in,
+    make_group,
+)
+from tests.support.parameters import parameters
+
+
+class Recorder:
+    """A connection that remembers whether it was dropped."""
+
+    def __init__(self) -> None:
+        self.why: str | None = None
+
+    def abandon(self, why: str) -> None:
+        self.why = why
+
+    def abort_tasks(self, lun: int | None) -> int:
+        return 0
+
+
+WHO = LoginIdentity(HOST, VOLUME, discovery=False, isid=ISID, tsih=0, cid=0)
+NEXUS = Nexus(HOST, VOLUME, relative_port=1, tpgt=1)
+
+
+def enter(registry: SessionRegistry, who: LoginIdentity = WHO, portal: str = PORTALS[0]) -> Session:
+    session = Session(who, parameters(), 0, NEXUS, portal, "192.168.50.105", Recorder())
+    registry.open(session, tpgt=1)
+    return session
+
+
+NEW_ISID = isid(7)
+
+
+@pytest.mark.parametrize(
+    ("login", "answer"),
+    [
+        (replace(WHO, isid=NEW_ISID), LoginStatus.SUCCESS),
+        (replace(WHO, isid=NEW_ISID, tsih=1), LoginStatus.SESSION_DOES_NOT_EXIST),
+        (WHO, LoginStatus.SUCCESS),  # session reinstatement
+        (replace(WHO, tsih=1, cid=1), LoginStatus.TOO_MANY_CONNECTIONS),  # MaxConnections is 1
+        (replace(WHO, tsih=1, cid=0), LoginStatus.SUCCESS),  # connection reinstatement
+        (replace(WHO, tsih=2), LoginStatus.SESSION_DOES_NOT_EXIST),
+        (replace(WHO, initiator_name=HOST + "-b", tsih=1), LoginStatus.SESSION_DOES_NOT_EXIST),
+        (replace(WHO, target_name=VOLUME + "-b", tsih=1), LoginStatus.SESSION_DOES_NOT_EXIST),
+    ],
+    ids=[
+        "new ISID",
+        "new ISID with a TSIH",
+        "known ISID: reinstatement",
+        "second connection",
+        "connection reinstatement",
+        "unknown TSIH",
+        "another initiator",
+        "another target",
+    ],
+)
+def test_the_table_of_isid_and_tsih(login: LoginIdentity, answer: LoginStatus) -> None:
+    registry = SessionRegistry(max_sessions=10)
+    assert enter(registry).tsih == 1
+    assert registry.check(login, tpgt=1) is answer
+
+
+def test_a_full_registry_takes_reinstatements_only() -> None:
+    registry = SessionRegistry(max_sessions=1)
+    enter(registry)
+    assert registry.check(replace(WHO, isid=NEW_ISID), tpgt=1) is LoginStatus.OUT_OF_RESOURCES
+    assert registry.check(WHO, tpgt=1) is LoginStatus.SUCCESS
+
+
+def test_tsihs_are_never_zero_and_not_reused_while_they_live() -> None:
+    registry = SessionRegistry(max_sessions=10)
+    first = enter(registry, replace(WHO, isid=isid(1)))
+    registry._last_tsih = 0xFFFE
+    assert enter(registry, replace(WHO, isid=isid(2))).tsih == 0xFFFF
+    assert first.tsih == 1
+    assert enter(registry, replace(WHO, isid=isid(3))).tsih == 2
+
+
+def test_a_session_that_was_reinstated_cannot_end_its_successor() -> None:
+    registry = SessionRegistry(max_sessions=10)
+    old, new = enter(registry), enter(registry)
+    assert registry.close(old, tpgt=1) is False
+    assert registry.all() == [new]
+    assert registry.close(new, tpgt=1) is True
+    assert len(registry) == 0
+
+
+def test_a_login_over_a_live_session_reinstates_it() -> None:
+    """The old connection goes without a word, its half-finished write with it; the new one hears of the nexus loss."""
+    group = make_group()
+    old = logged_in(group, initial_r2t=True, immediate_data=False)
+    old.send(old.write_command(0, 1))  # waits for the answer to its R2T
+    new = Peer(group, PORTALS[1])
+    assert isinstance(new.login(), LoginDone)
+    assert old.abandoned
+    assert old.connection.why_closed == "session reinstatement"
+    assert old.hear() == []
+    assert [session.portal for session in group.sessions.all()] == [PORTALS[1]]
+    old.hang_up()
+    assert len(group.sessions) == 1
+    assert new.test_unit_ready() == NEXUS_LOSS
+    assert new.test_unit_ready() is None
+    assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
+
+
+def test_names_are_the_same_in_capital_letters() -> None:
+    group = make_group()
+    old = logged_in(group)
+    new = Peer(group)
+    assert isinstance(new.login(VOLUME.upper(), name=HOST.upper()), LoginDone)
+    assert old.abandoned
+    assert new.test_unit_ready() == NEXUS_LOSS
+
+
+def test_two_isids_are_two_sessions_and_each_is_greeted() -> None:
+    group = make_group()
+    for number in (1, 2):
+        peer = Peer(group)
+        peer.login(isid=isid(number))
+        assert peer.test_unit_ready() == POWER_ON_OR_RESET
+    assert len(group.sessions) == 2
+
+
+def test_a_reinstated_connection_keeps_the_session_and_what_it_agreed_on() -> None:
+    """RFC 7143 6.3.4: same TSIH, same CID. Its tasks end, and 11.14.5 wants the initiator to be told."""
+    group = make_group()
+    old = logged_in(group, initial_r2t=False, immediate_data=False, first_burst_length=4096)
+    old.send(old.write_command(0, 1, final=False))
+    new = Peer(group)
+    outcome = new.login(tsih=old.tsih, max_recv_data_segment_length=65536)
+    assert isinstance(outcome, LoginDone)
+    assert outcome.tsih == old.tsih
+    assert old.abandoned
+    (session,) = group.sessions.all()
+    assert (session.params.initial_r2t, session.params.first_burst_length) == (False, 4096)
+    assert session.params.peer_max_recv_data_segment_length == 65536
+    assert new.test_unit_ready() == COMMANDS_CLEARED_BY_PROTOCOL_EVENT
+    assert new.test_unit_ready() is None
+
+
+def test_a_second_connection_is_refused() -> None:
+    group = make_group()
+    first = logged_in(group)
+    second = Peer(group).login(tsih=first.tsih, cid=1)
+    assert isinstance(second, LoginFailed)
+    assert second.status is LoginStatus.TOO_MANY_CONNECTIONS
+    assert first.test_unit_ready() is None
+
+
+def test_a_session_ends_with_its_connection() -> None:
+    group = make_group()
+    logged_in(group).hang_up()
+    assert len(group.sessions) == 0
+    back = Peer(group)
+    back.login()
+    assert back.test_unit_ready() == NEXUS_LOSS
+
+
+def test_sessions_are_bounded() -> None:
+    group = make_group(limits=Limits(max_connections=2))
+    logged_in(group, isid=isid(1))
+    logged_in(group, isid=isid(2))
+    third = Peer(group).login(isid=isid(3))
+    assert isinstance(third, LoginFailed)
+    assert third.status is LoginStatus.OUT_OF_RESOURCES
+
+
+def test_discovery_at_two_portals_is_two_sessions() -> None:
+    """An unnamed discovery session is told apart by the address it came in on, too (RFC 7143 4.4.3.3)."""
+    group = make_group(kind=ArrayKind.LISTED)
+    first, second = discovering(group, PORTALS[0]), discovering(group, PORTALS[1])
+    assert not first.abandoned
+    assert len(group.sessions) == 2
+    again = discovering(group, PORTALS[0])
+    assert first.abandoned
+    assert not second.abandoned
+    assert not again.abandoned
+
+
+def test_a_discovery_session_that_names_a_target_does_not_touch_the_session_with_it() -> None:
+    """It is admitted without CHAP, so it must not be able to end anything."""
+    group = make_group()
+    session = logged_in(group)
+    session.send(session.command(bytes([0x16])))  # RESERVE(6), which a lost nexus would release
+    from iscsi.text import encode_keys
+    from tests.support.logins import request
+
+    nosy = Peer(group, GROUP_ADDRESS)
+    pairs = (("InitiatorName", HOST), ("TargetName", VOLUME), ("SessionType", "Discovery"))
+    nosy.send(request(*pairs))
+    nosy.send(replace(request(), csg=1, nsg=3, data=encode_keys([])))
+    assert nosy.connection.session is not None
+    assert not session.abandoned
+    nosy.hang_up()
+    other = logged_in(group, isid=isid(2))
+    (answer,) = other.send(other.read_command(0, 1))
+    assert isinstance(answer, ScsiResponse)
+    assert answer.status == ScsiStatus.RESERVATION_CONFLICT

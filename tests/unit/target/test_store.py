@@ -1,0 +1,111 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from target.file_store import FileStore
+from target.store import GRANULE_BYTES, BlockStore, Extent, MemoryStore, StoreFull
+
+SIZE = 4 * GRANULE_BYTES + 512
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore]:
+    made: BlockStore = MemoryStore(SIZE) if request.param == "memory" else FileStore(tmp_path / "volume", SIZE)
+    yield made
+    made.close()
+
+
+def test_what_was_never_written_reads_zero(store: BlockStore) -> None:
+    assert store.read(0, SIZE) == bytes(SIZE)
+    assert store.size_bytes == SIZE
+
+
+def test_a_write_across_granules_reads_back_and_leaves_its_neighbours(store: BlockStore) -> None:
+    data = bytes(range(256)) * 160
+    store.write(GRANULE_BYTES - 512, data)
+    assert store.read(GRANULE_BYTES - 1024, len(data) + 1024) == bytes(512) + data + bytes(512)
+
+
+def test_the_last_byte_can_be_written_and_the_next_cannot(store: BlockStore) -> None:
+    store.write(SIZE - 1, b"x")
+    assert store.read(SIZE - 1, 1) == b"x"
+    with pytest.raises(ValueError, match="outside a store"):
+        store.write(SIZE - 1, b"xy")
+    with pytest.raises(ValueError, match="outside a store"):
+        store.read(SIZE, 1)
+
+
+def test_discarded_bytes_read_zero_and_no_others_do(store: BlockStore) -> None:
+    store.write(0, b"\xff" * SIZE)
+    store.discard(100, 2 * GRANULE_BYTES)
+    assert store.read(0, SIZE) == b"\xff" * 100 + bytes(2 * GRANULE_BYTES) + b"\xff" * (SIZE - 100 - 2 * GRANULE_BYTES)
+
+
+def test_extents_cover_the_store(store: BlockStore) -> None:
+    store.write(GRANULE_BYTES, b"\xff" * GRANULE_BYTES)
+    at, runs = 0, []
+    while at < SIZE:
+        extent = store.extent(at)
+        assert extent.length > 0
+        runs.append(extent)
+        at += extent.length
+    assert at == SIZE
+    assert runs[0] == Extent(GRANULE_BYTES, False)
+    assert any(run.mapped for run in runs)
+
+
+def test_memory_is_allocated_by_writing_only_and_given_back_by_discarding() -> None:
+    store = MemoryStore(1 << 44)
+    store.read(1 << 40, 8 << 20)
+    store.discard(0, 1 << 44)
+    assert store.allocated_bytes == 0
+    store.write(1 << 40, b"x")
+    assert store.allocated_bytes == GRANULE_BYTES
+    store.discard(0, 1 << 44)
+    assert store.allocated_bytes == 0
+
+
+def test_reads_of_nothing_share_one_object_per_length() -> None:
+    store = MemoryStore(1 << 30)
+    assert store.read(0, 4096) is store.read(1 << 20, 4096)
+    assert store.read(0, 1 << 20) is store.read(4096, 1 << 20)
+
+
+def test_the_tail_of_a_store_is_given_back_too() -> None:
+    store = MemoryStore(SIZE)
+    store.write(SIZE - 512, bytes(512))
+    store.discard(4 * GRANULE_BYTES, 512)
+    assert store.allocated_bytes == 0
+
+
+def test_a_full_store_says_so_and_still_takes_overwrites() -> None:
+    store = MemoryStore(1 << 30, limit_bytes=GRANULE_BYTES)
+    store.write(0, b"x")
+    store.write(512, b"y")
+    with pytest.raises(StoreFull, match=f"all {GRANULE_BYTES} bytes"):
+        store.write(GRANULE_BYTES, b"z")
+
+
+def test_a_file_keeps_its_bytes_and_its_holes(tmp_path: Path) -> None:
+    path = tmp_path / "volume"
+    first = FileStore(path, 64 << 20)
+    first.write(32 << 20, b"kept")
+    first.flush()
+    first.close()
+    assert os.stat(path).st_blocks * 512 < 1 << 20
+    second = FileStore(path, 64 << 20)
+    assert second.read(32 << 20, 4) == b"kept"
+    second.discard(0, 64 << 20)
+    assert second.read(32 << 20, 4) == bytes(4)
+    second.close()
+    assert os.stat(path).st_blocks * 512 < 1 << 20
+
+
+def test_a_file_of_another_size_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "volume"
+    path.write_bytes(b"data")
+    with pytest.raises(ValueError, match="has 4 bytes, expected 1024"):
+        FileStore(path, 1024)
+    assert path.read_bytes() == b"data"
