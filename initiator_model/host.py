@@ -191,11 +191,11 @@ class IscsiHost:
 
         Where the network is simulated, its host must have gone down before: then no segment tells of this.
         """
-        self._verifier.stop()
+        self._claims.remove_all(why)
         for owner in self._sessions:
             owner.session.vanish(why)
         self._sessions.clear()
-        self._claims.remove_all(why)
+        self._verifier.stop()
 
     async def boot(self) -> list[str]:
         """Come up again: the persistent logins are made in order, each PortalRetryCount times at most.

@@ -17,6 +17,8 @@ from iscsi.constants import (
     LogoutReason,
     LogoutResult,
     RejectReason,
+    TmfFunction,
+    TmfResult,
 )
 from iscsi.errors import RemoteProtocolError
 from iscsi.framer import DamagedPdu, Framer
@@ -84,6 +86,7 @@ class TargetConnection:
         self._output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
         self._backlog: list[Pdu | DamagedPdu] = []
+        self._due: list[Pdu] = []
         self._framer = Framer(limits.max_recv_data_segment_length)
         self._arrival = Arrival(group, local, source, now_ns, self)
         self._login: TargetLogin | None = TargetLogin(
@@ -118,10 +121,7 @@ class TargetConnection:
     def resume(self) -> None:
         """The output has gone out: take up the PDUs that had to wait for that."""
         waiting, self._backlog = self._backlog, []
-        try:
-            self._take(waiting)
-        except RemoteProtocolError as error:
-            self._fail(error)
+        self._take(waiting)
 
     @property
     def choked(self) -> bool:
@@ -162,14 +162,15 @@ class TargetConnection:
             return
         timeout_ns = round(limits.nop_timeout_s * 1e9)
         if self._pinged_ns is not None and now_ns - self._pinged_ns >= timeout_ns:
-            self.abandon(f"no answer to a NOP-In within {limits.nop_timeout_s:g} s")
+            self.abandon(f"silent for {(now_ns - self._last_heard_ns) / 1e9:g} s")
             return
         quiet_ns = now_ns - self._last_heard_ns
         interval_ns = round(limits.nop_interval_s * 1e9)
         if self._pinged_ns is None and quiet_ns >= interval_ns:
             self._pinged_ns = now_ns
-            self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
-            self.send(NopIn(ttt=self._ping_tag, **self._numbers()))
+            if self.session is not None and not self.session.discovery:  # a discovery session has only texts (4.3)
+                self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
+                self.send(NopIn(ttt=self._ping_tag, **self._numbers()))
         self._arm(now_ns)
 
     # -- what sessions, tasks and the server call ------------------------------------------------------------------
@@ -183,8 +184,13 @@ class TargetConnection:
             self.on_abandon()
 
     def request_logout(self, within_s: int) -> None:
-        """Ask the initiator to log out within so many seconds (async event 1, RFC 7143 11.9.1)."""
-        if self.state is State.LOGGED_IN:
+        """Ask the initiator to log out within so many seconds (async event 1, RFC 7143 11.9.1).
+
+        A discovery session is told nothing, its connection just ends (7.4.3).
+        """
+        if self.session is not None and self.session.discovery:
+            self._close("the array ends discovery")
+        elif self.state is State.LOGGED_IN:
             self.state = State.LOGOUT_REQUESTED
             self.send(
                 AsyncMessage(
@@ -216,6 +222,10 @@ class TargetConnection:
         self._output += buffers
         for buffer in buffers:
             self.output_bytes += len(buffer)
+
+    def skip(self, cmd_sn: int) -> None:
+        """Count a CmdSN as received; what waited behind it is delivered when the present PDU has been dealt with."""
+        self._due += self.window.skip(cmd_sn)
 
     def take_stat_sn(self) -> int:
         """The StatSN for a PDU that uses one up."""
@@ -264,7 +274,7 @@ class TargetConnection:
         self._texts = TextExchange(self.group, session)
         volume = self.group.volume(session.identity.target_name or "")
         if volume is not None and not session.discovery:
-            self._tasks = TaskSet(self, volume.luns, session.nexus, done.params)
+            self._tasks = TaskSet(self, volume.luns, session.nexus, session.params, limits.write_buffer_bytes)
         self._arm(self._last_heard_ns)
 
     # -- full-feature phase ----------------------------------------------------------------------------------------
@@ -284,7 +294,13 @@ class TargetConnection:
             if self.output_bytes >= self._output_high_bytes:
                 self._backlog = pdus[index:]
                 return
-            self._dispatch(pdu)
+            try:
+                self._dispatch(pdu)
+                while self._due and not self.closing:
+                    pdu = self._due.pop(0)
+                    self._deliver(pdu)
+            except RemoteProtocolError as error:
+                self._fail(error, pdu)
 
     def _dispatch(self, pdu: Pdu | DamagedPdu) -> None:
         kind = type(pdu)
@@ -293,8 +309,7 @@ class TargetConnection:
             if pdu.immediate:  # type: ignore[attr-defined]
                 self._deliver(pdu)
             else:
-                for due in self.window.accept(pdu.cmd_sn, pdu):  # type: ignore[attr-defined]
-                    self._deliver(due)
+                self._due += self.window.accept(pdu.cmd_sn, pdu)  # type: ignore[attr-defined]
         elif isinstance(pdu, DataOut):
             if self._tasks is not None:
                 self._tasks.data_out(pdu)
@@ -312,6 +327,8 @@ class TargetConnection:
     def _deliver(self, pdu: Pdu) -> None:
         """A numbered PDU is due: in CmdSN order, or at once because it is immediate."""
         if isinstance(pdu, ScsiCommand):
+            if pdu.itt == RESERVED_TAG:
+                raise _reserved_tag(pdu)
             if self._tasks is None:
                 raise RemoteProtocolError(
                     "a SCSI command in a discovery session", reject_reason=RejectReason.PROTOCOL_ERROR
@@ -322,6 +339,8 @@ class TargetConnection:
             self.window.release()
         if isinstance(pdu, NopOut):
             self._nop_out(pdu)
+        elif pdu.itt == RESERVED_TAG:  # type: ignore[attr-defined]
+            raise _reserved_tag(pdu)
         elif isinstance(pdu, TextRequest):
             self._text(pdu)
         elif isinstance(pdu, LogoutRequest):
@@ -333,6 +352,8 @@ class TargetConnection:
                 )
             result = manage(self.group, self.session, self, pdu)
             self.send(TmfResponse(response=result, itt=pdu.itt, **self._numbers(self.take_stat_sn())))
+            if pdu.function == TmfFunction.TARGET_COLD_RESET and result is TmfResult.FUNCTION_COMPLETE:
+                self._close("target cold reset")
 
     def _nop_out(self, pdu: NopOut) -> None:
         if pdu.itt == RESERVED_TAG:
@@ -383,10 +404,13 @@ class TargetConnection:
     def _reject_header(self, reason: RejectReason, header: bytes) -> None:
         self.send(Reject(reason=reason, data=header, **self._numbers(self.take_stat_sn())))
 
-    def _fail(self, error: RemoteProtocolError) -> None:
-        """A rule was broken. In full-feature phase say so by a Reject where the RFC has a reason for it; then close."""
-        if self.state is not State.IN_LOGIN and error.reject_reason is not None:
-            self._reject_header(error.reject_reason, b"")
+    def _fail(self, error: RemoteProtocolError, bad: Pdu | DamagedPdu | None = None) -> None:
+        """A rule was broken: say so by a Reject where the RFC has a reason for it, and close.
+
+        A Reject has to carry the header of the bad PDU. What the framer could not make a PDU of has none to give.
+        """
+        if isinstance(bad, Pdu) and error.reject_reason is not None:
+            self.reject(error.reject_reason, bad)
         self._close(str(error))
 
     def _close(self, why: str) -> None:
@@ -403,6 +427,12 @@ class TargetConnection:
             self.deadline_ns = self._pinged_ns + round(limits.nop_timeout_s * 1e9)
         else:
             self.deadline_ns = max(now_ns + 1, self._last_heard_ns + round(limits.nop_interval_s * 1e9))
+
+
+def _reserved_tag(pdu: Pdu) -> RemoteProtocolError:
+    return RemoteProtocolError(
+        f"{type(pdu).__name__} with the reserved task tag", reject_reason=RejectReason.INVALID_PDU_FIELD
+    )
 
 
 _NUMBERED = (NopOut, TextRequest, LogoutRequest, TmfRequest)

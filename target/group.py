@@ -184,7 +184,7 @@ class Group:
         old = self.sessions.open(session, self.config.tpgt)
         if old is None:
             return
-        if session.tsih == old.tsih:
+        if session.identity.tsih:
             # The session, and with it the nexus, goes on; that tasks were lost has to be said (11.14.5).
             if old.carrier.abort_tasks(None):
                 for unit in self._units(session):

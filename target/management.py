@@ -7,6 +7,7 @@ from typing import Protocol
 from iscsi.constants import TmfFunction, TmfResult
 from iscsi.pdu import Pdu, TmfRequest, decode_lun
 from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON, Sense
+from iscsi.serial import lt
 from iscsi.window import CommandWindow
 from target.group import Group, Volume
 from target.lun import LogicalUnit
@@ -20,6 +21,9 @@ class TaskOwner(Protocol):
 
     def abort_task(self, itt: int) -> bool:
         """Drop one task; False when it is not here."""
+
+    def skip(self, cmd_sn: int) -> None:
+        """Count a CmdSN in the window as received; what waited behind it is due after the response."""
 
     def abort_tasks(self, lun: int | None) -> int:
         """Drop the tasks on a LUN."""
@@ -51,7 +55,7 @@ def manage(group: Group, session: Session, owner: TaskOwner, request: TmfRequest
         for number in volume.luns.numbers:
             _reset(group, session, volume, number, cause)
         if function == TmfFunction.TARGET_COLD_RESET:
-            # As a power cycle: every session of the target ends (11.5.1), this one after its response.
+            # As a power cycle: every session of the target ends (11.5.1), this one by its owner after the response.
             for other in _sessions_of(group, session):
                 if other is not session:
                     other.carrier.abandon("target cold reset")
@@ -70,11 +74,11 @@ _NEEDS_LUN = (
 
 
 def _abort_task(owner: TaskOwner, request: TmfRequest) -> TmfResult:
-    """Answer "complete" for a command that is on its way, too: its CmdSN then counts as received (11.6.1)."""
+    """Answer "complete" for an earlier command that is on its way, too: its CmdSN then counts as received (11.6.1)."""
     if owner.abort_task(request.referenced_task_tag):
         return TmfResult.FUNCTION_COMPLETE
-    if owner.window.contains(request.ref_cmd_sn):
-        owner.window.skip(request.ref_cmd_sn)
+    if owner.window.contains(request.ref_cmd_sn) and lt(request.ref_cmd_sn, request.cmd_sn):
+        owner.skip(request.ref_cmd_sn)
         return TmfResult.FUNCTION_COMPLETE
     return TmfResult.TASK_DOES_NOT_EXIST
 

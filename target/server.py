@@ -103,6 +103,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._connection: TargetConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._fires_ns = 0
         self._paused = False
         self._reading = True
 
@@ -184,14 +185,21 @@ class ArrayProtocol(asyncio.Protocol):
             if output:
                 transport.writelines(output)
             if connection.closing:
-                transport.close()
+                self._close(transport)
                 return
             if self._paused or not connection.choked:
                 break
             connection.resume()
         self._read(not self._paused and not connection.choked)
-        if self._timer is None:
-            self._rearm()
+        self._rearm()
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Close TCP once the last answers are out; a peer that does not read them has so long, then it is broken."""
+        if not transport.is_closing():
+            transport.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(self._server.group.config.limits.linger_s, self.drop)
 
     def _read(self, wanted: bool) -> None:
         transport = self._transport
@@ -206,10 +214,16 @@ class ArrayProtocol(asyncio.Protocol):
         return round(self._loop.time() * 1e9)
 
     def _rearm(self) -> None:
-        """Set the one timer, unless it already stands; it looks at the deadline when it fires, not before."""
+        """Set the one timer. A deadline that has moved on is looked at when it fires, not before."""
         connection = self._connection
-        if connection is not None and connection.deadline_ns is not None and not connection.closing:
-            self._timer = self._loop.call_at(connection.deadline_ns / 1e9, self._tick)
+        if connection is None or connection.deadline_ns is None or connection.closing:
+            return
+        if self._timer is not None:
+            if self._fires_ns <= connection.deadline_ns:
+                return
+            self._timer.cancel()
+        self._fires_ns = connection.deadline_ns
+        self._timer = self._loop.call_at(connection.deadline_ns / 1e9, self._tick)
 
     def _tick(self) -> None:
         self._timer = None

@@ -52,14 +52,29 @@ class WaitingWrite:
 class TaskSet:
     """The tasks of one connection in full-feature phase."""
 
-    __slots__ = ("_luns", "_next_ttt", "_nexus", "_params", "_responder", "_waiting")
+    __slots__ = (
+        "_admitted",
+        "_admitted_bytes",
+        "_buffer_bytes",
+        "_luns",
+        "_next_ttt",
+        "_nexus",
+        "_params",
+        "_responder",
+        "_waiting",
+    )
 
-    def __init__(self, responder: Responder, luns: LunMap, nexus: Nexus, params: SessionParameters) -> None:
+    def __init__(
+        self, responder: Responder, luns: LunMap, nexus: Nexus, params: SessionParameters, buffer_bytes: int
+    ) -> None:
         self._responder = responder
         self._luns = luns
         self._nexus = nexus
         self._params = params
         self._waiting: dict[int, WaitingWrite] = {}
+        self._buffer_bytes = buffer_bytes
+        self._admitted: dict[int, int] = {}  # task tags that may ask by R2T, and the bytes each will hold
+        self._admitted_bytes = 0
         self._next_ttt = 0
 
     @property
@@ -92,8 +107,8 @@ class TaskSet:
         if command.immediate and len(self._waiting) >= MAX_IMMEDIATE_TASKS + self._responder.window.depth:
             self._responder.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
             return
-        self._waiting[command.itt] = write = WaitingWrite(command, buffer)
-        self._ask(write)
+        self._waiting[command.itt] = WaitingWrite(command, buffer)
+        self._admit()
 
     def data_out(self, pdu: DataOut) -> None:
         """Data for a waiting write. Data of a task that has been aborted meanwhile is dropped in silence."""
@@ -102,25 +117,47 @@ class TaskSet:
             return
         write.buffer.take(pdu)
         if write.buffer.complete:
-            del self._waiting[pdu.itt]
+            self._forget(pdu.itt)
             self._finish(write.command, write.buffer.content())
-        elif pdu.final:
+            self._admit()
+        elif pdu.final and pdu.itt in self._admitted:
             self._ask(write)
 
     def abort(self, itt: int) -> bool:
         """Forget one waiting task; no response will be sent for it. False when there is none with this tag."""
-        write = self._waiting.pop(itt, None)
+        write = self._waiting.get(itt)
         if write is None:
             return False
+        self._forget(itt)
         self._release(write.command)
+        self._admit()
         return True
 
     def abort_all(self, lun: int | None = None) -> int:
         """Forget the waiting tasks of one LUN, or of all; return how many there were."""
         tags = [itt for itt, write in self._waiting.items() if lun is None or decode_lun(write.command.lun) == lun]
         for itt in tags:
-            self.abort(itt)
+            write = self._waiting[itt]
+            self._forget(itt)
+            self._release(write.command)
+        self._admit()
         return len(tags)
+
+    def _admit(self) -> None:
+        """Let writes ask for their data, oldest first, as long as they find room for all of it; one always may."""
+        for itt, write in self._waiting.items():
+            if itt in self._admitted:
+                continue
+            needed = write.buffer.wanted
+            if self._admitted and self._admitted_bytes + needed > self._buffer_bytes:
+                return
+            self._admitted[itt] = needed
+            self._admitted_bytes += needed
+            self._ask(write)
+
+    def _forget(self, itt: int) -> None:
+        del self._waiting[itt]
+        self._admitted_bytes -= self._admitted.pop(itt, 0)
 
     def _ask(self, write: WaitingWrite) -> None:
         responder = self._responder
