@@ -19,7 +19,7 @@ demo: .venv/ready
 test: .venv/ready peers lint unit
 
 unit: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -139,6 +139,8 @@ class HostSite(HostObserver):
 
     def on_hop(self, host: IscsiHost, local: str, remote: str, status: str) -> None:
         """A login ended, well, redirected or badly."""
+        if not local:
+            return  # TCP never came up; the session's own note says why
         if " moved " in status and " to " in status:
             code, _, rest = status.partition(" ")
             words, _, where = rest.partition(" to ")

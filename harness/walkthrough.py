@@ -135,11 +135,12 @@ class RichNarrator:
             yield Text(f"  saved in {rundir}", "dim")
 
     def _row(self, at_ns: int | None, text: Text) -> None:
-        grid = Table.grid(padding=(0, 1, 0, 0))
-        grid.add_column(width=TIME_WIDTH, justify="right", no_wrap=True)
-        grid.add_column()
-        grid.add_row(Text("" if at_ns is None else f"{at_ns / 1e9:.6f} s", "dim"), text)
-        self._console.print(grid)
+        """One entry: the time at the left, the text wrapped beside it."""
+        time = "" if at_ns is None else f"{at_ns / 1e9:.6f} s"
+        for line in text.wrap(self._console, max(self._console.width - TIME_WIDTH - 1, 20)):
+            line.rstrip()
+            self._console.print(Text.assemble((f"{time:>{TIME_WIDTH}} ", "dim"), line), soft_wrap=True)
+            time = ""
 
     def _coloured(self, text: str, style: str = "") -> Text:
         """The text with every address in the colour of its role."""

@@ -180,7 +180,7 @@ class IscsiHost:
             # The target has ended the session's commands before the disk sends them down another path.
             await owner.session.log_out()
             self._claims.released(owner, "logged off")
-            self._sessions.remove(owner)
+            self._forget(owner)
 
     def remove_persistent(self, target: str) -> None:
         """Forget the persistent logins of a target; present sessions stay."""
@@ -252,15 +252,19 @@ class IscsiHost:
             await self._give_up(owner)
             raise InitiatorError(f"log on to {request.target}: {error}", ISDSC_LOGIN_FAILED) from error
         except BaseException:
-            self._sessions.remove(owner)
             session.vanish("the log on was given up")
+            self._forget(owner)
             raise
         return owner
 
     async def _give_up(self, owner: HostSession) -> None:
         await owner.session.log_out()
         self._claims.released(owner, "the log on failed")
-        self._sessions.remove(owner)
+        self._forget(owner)
+
+    def _forget(self, owner: HostSession) -> None:
+        if owner in self._sessions:  # the host may have gone down meanwhile
+            self._sessions.remove(owner)
 
     async def _restore(self, request: LoginRequestRecord) -> str | None:
         timers = self.profile.timers

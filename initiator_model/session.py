@@ -95,8 +95,12 @@ class IscsiSession:
         try:
             logged_in = await self._first_login()
         except BaseException as error:
-            self._enter(SessionState.CLOSED, str(error) or type(error).__name__)
+            if self.state is SessionState.LOGGING_IN:
+                self._enter(SessionState.CLOSED, str(error) or type(error).__name__)
             raise
+        if self.state is not SessionState.LOGGING_IN:
+            logged_in.link.abort("the session was ended during its login")
+            raise LoginError("the session was ended during its login", logged_in.hops, None, False)
         self._resume(logged_in, "logged in")
 
     def submit(self, request: ScsiRequest, done: Done, /) -> Task:

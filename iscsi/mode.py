@@ -1,7 +1,8 @@
 """Mode pages a disk has, and the MODE SENSE headers around them.
 
-Source: SPC-4 7.5 (mode parameters, control page), SBC-3 6.4 (caching page). Nothing here is changeable by a host:
-the changeable mask of every page is zero.
+A host may change two bits, both of the control page: the format of sense data, and the software write protection.
+
+Source: SPC-4 7.5 (mode parameters, control page), SBC-3 6.4 (caching page).
 """
 
 from __future__ import annotations
@@ -39,9 +40,16 @@ def caching_page(*, write_cache: bool) -> bytes:
     return bytes((ModePage.CACHING, 18, write_cache << 2)) + bytes(17)
 
 
-def control_page(*, descriptor_sense: bool) -> bytes:
+D_SENSE: Final = 0x04
+SOFTWARE_WRITE_PROTECT: Final = 0x08
+CONTROL_PAGE_CHANGEABLE: Final = bytes((ModePage.CONTROL, 10, D_SENSE, 0, SOFTWARE_WRITE_PROTECT)) + bytes(7)
+
+
+def control_page(*, descriptor_sense: bool, write_protect: bool = False) -> bytes:
     """Page 0Ah, 12 bytes: one task set for all nexuses, commands aborted by another nexus end silently (TAS=0)."""
-    return bytes((ModePage.CONTROL, 10, descriptor_sense << 2, 0x10)) + bytes(8)
+    sense = D_SENSE if descriptor_sense else 0
+    protect = SOFTWARE_WRITE_PROTECT if write_protect else 0
+    return bytes((ModePage.CONTROL, 10, sense, 0x10, protect)) + bytes(7)
 
 
 def disconnect_page() -> bytes:
@@ -55,8 +63,8 @@ def exceptions_page() -> bytes:
 
 
 def changeable(page: bytes) -> bytes:
-    """The changeable mask of ``page``: no bit of it."""
-    return page[:2] + bytes(len(page) - 2)
+    """The mask of the bits of ``page`` that MODE SELECT may change."""
+    return CONTROL_PAGE_CHANGEABLE if page[0] == ModePage.CONTROL else page[:2] + bytes(len(page) - 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,20 @@ class ModeData:
         if len(raw) < 8:
             raise ValueError(f"MODE SENSE(10) data has at least 8 bytes, got {len(raw)}")
         return cls._decode(raw[: int.from_bytes(raw[:2], "big") + 2], raw[3], 8, int.from_bytes(raw[6:8], "big"))
+
+    @classmethod
+    def decode_select(cls, raw: bytes, *, long_header: bool) -> ModeData:
+        """Parse a MODE SELECT parameter list, whose mode data length is reserved; ValueError when it is cut short."""
+        header = 8 if long_header else 4
+        if len(raw) < header:
+            raise ValueError(f"a mode parameter list starts with a header of {header} bytes, got {len(raw)}")
+        descriptor = int.from_bytes(raw[6:8], "big") if long_header else raw[3]
+        data = cls._decode(raw, raw[3 if long_header else 2], header, descriptor)
+        if header + len(data.block_descriptor) + sum(map(len, data.pages)) != len(raw) or any(
+            len(page) != page[1] + 2 for page in data.pages
+        ):
+            raise ValueError(f"a mode parameter list of {len(raw)} bytes ends inside a page")
+        return data
 
     @classmethod
     def _decode(cls, raw: bytes, bits: int, at: int, descriptor: int) -> ModeData:

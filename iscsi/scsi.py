@@ -238,6 +238,11 @@ def mode_sense_10(page: int, *, allocation_length: int = 1024, page_control: int
     return _pad(head + allocation_length.to_bytes(2, "big"))
 
 
+def mode_select_6(parameter_list_length: int) -> bytes:
+    """MODE SELECT(6) in page format; the changes are not saved."""
+    return _pad(bytes((ScsiOpcode.MODE_SELECT_6, 0x10, 0, 0, parameter_list_length)))
+
+
 def reserve_6() -> bytes:
     """RESERVE(6): the whole unit, for this I_T nexus only (SPC-2)."""
     return _pad(bytes((ScsiOpcode.RESERVE_6,)))

@@ -15,15 +15,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from sim.env import NS_PER_S, Call, EmptySchedule, Environment
-from sim.fence import FencedLoop, SimFence
+from sim.loop_network import NetworkedLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 ExceptionHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
-ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 # Batches run at one instant before the run is declared stuck in it: `while True: await sleep(0)` moves no clock.
 MAX_BATCHES_PER_INSTANT = 1_000_000
@@ -49,18 +48,6 @@ class SimLoopError(RuntimeError):
     """Something was reported to the loop's exception handler without an exception of its own."""
 
 
-class NetworkDriver(Protocol):
-    """What the loop asks of the simulated network; `sim.net.network.Network` is one."""
-
-    async def create_connection(
-        self, factory: ProtocolFactory, remote: tuple[str, int], local: tuple[str, int] | None
-    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]: ...
-
-    async def create_server(
-        self, factory: ProtocolFactory, addresses: list[tuple[str, int]], backlog: int, start_serving: bool
-    ) -> asyncio.AbstractServer: ...
-
-
 class SimTimer(asyncio.TimerHandle):
     """A timer handle that knows its heap entry, so that cancelling can remove it."""
 
@@ -69,7 +56,7 @@ class SimTimer(asyncio.TimerHandle):
     entry: Call
 
 
-class SimLoop(FencedLoop):
+class SimLoop(NetworkedLoop):
     """An asyncio event loop in virtual time.
 
     `env` is the SimPy environment (processes started on it share the clock); `network` is set by the `Network` built on
@@ -78,7 +65,6 @@ class SimLoop(FencedLoop):
 
     def __init__(self) -> None:
         self.env = Environment()
-        self.network: NetworkDriver | None = None
         self._ready: deque[asyncio.Handle] = deque()
         self._tasks: dict[asyncio.Task[Any], int] = {}
         self._task_count = 0
@@ -340,57 +326,3 @@ class SimLoop(FencedLoop):
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError("the loop is closed")
-
-    # -- network -------------------------------------------------------------------------------------------------------
-
-    async def create_connection(  # type: ignore[override]
-        self,
-        protocol_factory: ProtocolFactory,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        local_addr: tuple[str, int] | None = None,
-        **options: Any,
-    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Connect over the simulated network, from the host that owns `local_addr`'s address.
-
-        Raises OSError as a real socket would: refused, timed out, unreachable, address not available.
-        """
-        _refuse_options("create_connection", options)
-        if host is None or port is None:
-            raise ValueError("create_connection: host and port are wanted; there is no socket to hand in")
-        return await self._network("create_connection").create_connection(protocol_factory, (host, port), local_addr)
-
-    async def create_server(  # type: ignore[override]
-        self,
-        protocol_factory: ProtocolFactory,
-        host: str | list[str] | tuple[str, ...] | None = None,
-        port: int | None = None,
-        *,
-        backlog: int = 100,
-        start_serving: bool = True,
-        **options: Any,
-    ) -> asyncio.AbstractServer:
-        """Listen at `host` (one address or several), each owned by some simulated host, on `port`."""
-        _refuse_options("create_server", options)
-        if host is None or port is None:
-            raise ValueError("create_server: an address and a port are wanted; there is no any-address")
-        hosts = [host] if isinstance(host, str) else list(host)
-        addresses = [(each, port) for each in hosts]
-        network = self._network("create_server")
-        return await network.create_server(protocol_factory, addresses, backlog, start_serving)
-
-    def _network(self, operation: str) -> NetworkDriver:
-        if self.network is None:
-            raise SimFence(operation, "a network outside (no Network was built on this loop)")
-        return self.network
-
-
-# Options of the stock loop that change nothing here: every listener may be restarted, every address is IPv4.
-_HARMLESS_OPTIONS = frozenset({"reuse_address", "family", "proto", "flags", "happy_eyeballs_delay", "all_errors"})
-
-
-def _refuse_options(operation: str, options: dict[str, Any]) -> None:
-    for name, value in options.items():
-        if value is not None and name not in _HARMLESS_OPTIONS:
-            raise SimFence(f"{operation}({name}=...)", "this option")

@@ -7,6 +7,7 @@ connection, and with it the session.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import TypedDict
@@ -78,6 +79,7 @@ class TargetConnection:
         self.closing = False
         self.why_closed = ""
         self.on_abandon: Callable[[], None] | None = None
+        self.on_output: Callable[[], None] | None = None
         self.session: Session | None = None
         self.window: CommandWindow[Pdu] = CommandWindow(0, 1)
         self.stat_sn = 0
@@ -85,8 +87,8 @@ class TargetConnection:
         self.output_bytes = 0
         self._output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
-        self._backlog: list[Pdu | DamagedPdu] = []
-        self._due: list[Pdu] = []
+        self._arrived: deque[Pdu | DamagedPdu] = deque()
+        self._due: deque[Pdu] = deque()
         self._framer = Framer(limits.max_recv_data_segment_length)
         self._arrival = Arrival(group, local, source, now_ns, self)
         self._login: TargetLogin | None = TargetLogin(
@@ -120,13 +122,12 @@ class TargetConnection:
 
     def resume(self) -> None:
         """The output has gone out: take up the PDUs that had to wait for that."""
-        waiting, self._backlog = self._backlog, []
-        self._take(waiting)
+        self._work()
 
     @property
     def choked(self) -> bool:
         """True while PDUs wait here because the output must go out first; the driver then stops reading."""
-        return bool(self._backlog)
+        return bool(self._due or self._arrived)
 
     def take_output(self) -> list[bytes]:
         """The buffers to write now, in order."""
@@ -204,7 +205,12 @@ class TargetConnection:
 
     def abort_tasks(self, lun: int | None) -> int:
         """Drop the tasks of this connection on one LUN, or on all."""
-        return 0 if self._tasks is None else self._tasks.abort_all(lun)
+        if self._tasks is None:
+            return 0
+        aborted = self._tasks.abort_all(lun)
+        if self._output and self.on_output is not None:
+            self.on_output()  # others may ask for their data now, and it need not be this connection that runs
+        return aborted
 
     def abort_task(self, itt: int) -> bool:
         """Drop the task with this tag, if it is still here."""
@@ -280,25 +286,20 @@ class TargetConnection:
     # -- full-feature phase ----------------------------------------------------------------------------------------
 
     def _receive_full(self, data: bytes) -> None:
-        pdus = self._framer.receive(data)
-        if self._backlog:
-            self._backlog += pdus
-        else:
-            self._take(pdus)
+        self._arrived += self._framer.receive(data)
+        self._work()
 
-    def _take(self, pdus: list[Pdu | DamagedPdu]) -> None:
-        """Act on PDUs until the output held reaches its bound; the rest waits for `resume`."""
-        for index, pdu in enumerate(pdus):
-            if self.closing:
-                return
-            if self.output_bytes >= self._output_high_bytes:
-                self._backlog = pdus[index:]
-                return
+    def _work(self) -> None:
+        """Act on what has arrived until the output held reaches its bound; the rest waits for `resume`."""
+        while not self.closing and self.output_bytes < self._output_high_bytes:
+            pdu: Pdu | DamagedPdu
             try:
-                self._dispatch(pdu)
-                while self._due and not self.closing:
-                    pdu = self._due.pop(0)
-                    self._deliver(pdu)
+                if self._due:
+                    self._deliver(pdu := self._due.popleft())
+                elif self._arrived:
+                    self._dispatch(pdu := self._arrived.popleft())
+                else:
+                    return
             except RemoteProtocolError as error:
                 self._fail(error, pdu)
 
@@ -364,7 +365,8 @@ class TargetConnection:
 
     def _text(self, pdu: TextRequest) -> None:
         assert self._texts is not None
-        answer = self._texts.receive(pdu, self.take_stat_sn(), self.window.exp_cmd_sn, self.window.max_cmd_sn)
+        answer = self._texts.receive(pdu, self.stat_sn, self.window.exp_cmd_sn, self.window.max_cmd_sn)
+        self.take_stat_sn()  # not before: a request that is rejected leaves it to the Reject
         self.send(answer)
 
     def _logout(self, pdu: LogoutRequest) -> None:

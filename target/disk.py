@@ -37,6 +37,7 @@ class Disk:
         "attentions",
         "block_size",
         "blocks",
+        "default_descriptor_sense",
         "descriptor_sense",
         "identity",
         "limits",
@@ -49,6 +50,7 @@ class Disk:
         "store",
         "thin",
         "vendor",
+        "write_protected",
     )
 
     def __init__(
@@ -75,7 +77,8 @@ class Disk:
         self.blocks = store.size_bytes // block_size
         self.read_only = read_only
         self.thin = thin
-        self.descriptor_sense = descriptor_sense
+        self.default_descriptor_sense = descriptor_sense
+        self.restore_mode_defaults()
         self.rotation_rate = rotation_rate
         self.vendor = vendor
         self.product = product
@@ -106,9 +109,14 @@ class Disk:
         if blocks > self.max_transfer_blocks:
             raise bad_cdb_field(_LENGTH_FIELD[cdb[0] >> 5])
 
+    def restore_mode_defaults(self) -> None:
+        """Forget what MODE SELECT changed, as a reset does: ``descriptor_sense`` and ``write_protected``."""
+        self.descriptor_sense = self.default_descriptor_sense
+        self.write_protected = self.read_only
+
     def check_writable(self) -> None:
-        """WRITE PROTECTED on a read-only disk."""
-        if self.read_only:
+        """WRITE PROTECTED on a read-only disk, or one that a host has write-protected."""
+        if self.write_protected:
             raise CheckCondition(WRITE_PROTECTED)
 
 

@@ -1,4 +1,4 @@
-"""Commands by which a disk describes itself: INQUIRY, capacity, mode pages, LUNs, readiness.
+"""Commands by which a disk describes itself: INQUIRY, capacity, LUNs, readiness.
 
 VPD page 83h is the one that multipathing needs: the same logical unit names on every portal, and the name of the
 portal the command came through.
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from iscsi import mode
 from iscsi.capacity import Capacity, build_lun_list
 from iscsi.constants import ScsiStatus
 from iscsi.identification import (
@@ -125,38 +124,6 @@ def _report_own_lun(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> Sc
     return report_luns(cdb, (0,))
 
 
-def _mode_pages(disk: Disk, cdb: bytes) -> tuple[bytes, ...]:
-    control = cdb[2] >> 6
-    if control == mode.PageControl.SAVED or cdb[3] not in (0x00, 0xFF):
-        raise bad_cdb_field(2 if cdb[3] in (0x00, 0xFF) else 3)
-    pages = mode.select_pages(
-        (
-            mode.disconnect_page(),
-            mode.caching_page(write_cache=disk.store.write_cache),
-            mode.control_page(descriptor_sense=disk.descriptor_sense),
-            mode.exceptions_page(),
-        ),
-        cdb[2] & 0x3F,
-    )
-    if not pages:
-        raise bad_cdb_field(2)
-    return tuple(map(mode.changeable, pages)) if control == mode.PageControl.CHANGEABLE else pages
-
-
-def _mode_data(disk: Disk, cdb: bytes) -> mode.ModeData:
-    block_descriptor_disabled = cdb[1] & 0x08
-    descriptor = b"" if block_descriptor_disabled else mode.block_descriptor(disk.blocks, disk.block_size)
-    return mode.ModeData(disk.read_only, True, descriptor, _mode_pages(disk, cdb))
-
-
-def _mode_sense_6(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    return ScsiResult(ScsiStatus.GOOD, _mode_data(disk, cdb).encode_6()[: cdb[4]])
-
-
-def _mode_sense_10(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    return ScsiResult(ScsiStatus.GOOD, _mode_data(disk, cdb).encode_10()[: int.from_bytes(cdb[7:9], "big")])
-
-
 def _start_stop_unit(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
     """An array does not spin down because one host asks; loading and ejecting need a removable medium."""
     load_or_eject = cdb[4] & 0x02
@@ -211,8 +178,6 @@ COMMANDS: Final[tuple[Command, ...]] = (
         field_length(10, 4),
         service_action=ServiceActionIn.READ_CAPACITY_16,
     ),
-    Command("MODE SENSE(6)", "1a 08 ff ff ff 00", Access.WRITE, _mode_sense_6, _IN, field_length(4, 1)),
-    Command("MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00", Access.WRITE, _mode_sense_10, _IN, field_length(7, 2)),
     Command("START STOP UNIT", "1b 01 00 0f f7 00", Access.WRITE, _start_stop_unit),
     Command("PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 03 00", Access.STATUS, _prevent_allow),
 )

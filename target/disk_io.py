@@ -46,7 +46,7 @@ def _reader(locate: Locate) -> Handler:
 def _writer(locate: Locate) -> Handler:
     def write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         lba, blocks = locate(cdb)
-        if disk.read_only or lba + blocks > disk.blocks or blocks > disk.max_transfer_blocks:
+        if disk.write_protected or lba + blocks > disk.blocks or blocks > disk.max_transfer_blocks:
             disk.check_writable()
             disk.check_range(lba, blocks)
             disk.check_transfer(blocks, cdb)

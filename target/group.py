@@ -3,9 +3,7 @@
 Pure state: no clock, no sockets. `Group.arrival` makes the `LoginGate` for one TCP connection; the gate admits the
 login, sends it to a portal, or refuses it. Every decision is told to ``on_decision`` with its reason.
 
-A redirect leaves a *ticket*: the login that is now on its way counts as a connection of its portal until it arrives or
-the ticket lapses, so that two hosts logging in at one instant are spread as if they had come one after the other. The
-ticket is also how a portal tells a redirected login from one made straight at it.
+A login that was redirected and has not arrived yet counts, too: see `target.tickets`.
 """
 
 from __future__ import annotations
@@ -24,8 +22,7 @@ from target.lun_map import LunMap
 from target.nexus import Nexus, initiator_port_name, target_port_name
 from target.placement import POLICIES, Placement, PortalLoad
 from target.sessions import Carrier, Session, SessionRegistry, continued
-
-MAX_TICKETS = 4096
+from target.tickets import Tickets
 
 
 @dataclass(slots=True)
@@ -34,17 +31,6 @@ class Volume:
 
     config: VolumeConfig
     luns: LunMap
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A login that was redirected to ``portal`` and is expected there before ``expires_ns``."""
-
-    portal: str
-    expires_ns: int
-
-
-TicketName = tuple[str, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +55,12 @@ class Group:
     on_decision: Callable[[Decision], None] | None = None
     sessions: SessionRegistry = field(init=False)
     _down: dict[str, bool] = field(init=False, default_factory=dict)
-    _tickets: dict[TicketName, Ticket] = field(init=False, default_factory=dict)
+    _tickets: Tickets = field(init=False)
     _redirects: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.sessions = SessionRegistry(self.config.limits.max_connections)
+        self._tickets = Tickets(round(self.config.limits.ticket_lifetime_s * 1e9))
 
     # -- portals ---------------------------------------------------------------------------------------------------
 
@@ -93,8 +80,6 @@ class Group:
         A session that the login would reinstate does not count: it is about to make room. ``without`` leaves one
         address out, so that no login is ever redirected to the address it arrived on.
         """
-        self._lapse(now_ns)
-        target = identity.target_name or ""
         total = {portal.address: 0 for portal in self.config.portals}
         pair = dict(total)
         for session in self.sessions.all():
@@ -104,11 +89,10 @@ class Group:
             if session.portal in total:
                 total[session.portal] += 1
                 pair[session.portal] += same_pair
-        own = (identity.initiator_name, target, identity.isid)
-        for name, ticket in self._tickets.items():
-            if name != own and ticket.portal in total:
-                total[ticket.portal] += 1
-                pair[ticket.portal] += name[:2] == own[:2]
+        for address, same_pair in self._tickets.expected(identity, now_ns):
+            if address in total:
+                total[address] += 1
+                pair[address] += same_pair
         return [
             PortalLoad(portal.address, index, total[portal.address], pair[portal.address])
             for index, portal in enumerate(self.config.portals)
@@ -142,28 +126,12 @@ class Group:
         )
         choice = POLICIES[self.config.placement](asked, loads)
         self._redirects += 1
-        name = (identity.initiator_name, identity.target_name or "", identity.isid)
-        self._tickets.pop(name, None)
-        if len(self._tickets) >= MAX_TICKETS:
-            del self._tickets[next(iter(self._tickets))]
-        lifetime_ns = round(self.config.limits.ticket_lifetime_s * 1e9)
-        self._tickets[name] = Ticket(choice.address, now_ns + lifetime_ns)
+        self._tickets.issue(identity, choice.address, now_ns)
         return choice.address, choice.reason
 
     def take_ticket(self, identity: LoginIdentity, portal: str, now_ns: int) -> bool:
         """True when this login was redirected to ``portal``; the ticket is used up."""
-        self._lapse(now_ns)
-        name = (identity.initiator_name, identity.target_name or "", identity.isid)
-        ticket = self._tickets.get(name)
-        if ticket is None or ticket.portal != portal:
-            return False
-        del self._tickets[name]
-        return True
-
-    def _lapse(self, now_ns: int) -> None:
-        lapsed = [name for name, ticket in self._tickets.items() if ticket.expires_ns <= now_ns]
-        for name in lapsed:
-            del self._tickets[name]
+        return self._tickets.take(identity, portal, now_ns)
 
     def end(self, session: Session) -> None:
         """A session's connection is gone: at ErrorRecoveryLevel 0 the session goes with it, and its nexus is lost."""

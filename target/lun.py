@@ -21,7 +21,7 @@ from iscsi.sense import (
     SPACE_ALLOCATION_FAILED,
     Sense,
 )
-from target import disk_description, disk_io, disk_provisioning, disk_reservations
+from target import disk_description, disk_io, disk_mode, disk_provisioning, disk_reservations
 from target.command import (
     CONFLICT,
     Access,
@@ -123,14 +123,15 @@ class LogicalUnit:
         self.disk.reservations.nexus_lost(nexus)
         self.disk.attentions.forget(nexus)
 
-    def reset(self, cause: Sense, *, issuer: Nexus | None = None) -> None:
-        """A reset of the unit or the target; ``cause`` is the 29h condition every nexus but the issuer is told.
+    def reset(self, cause: Sense) -> None:
+        """A reset of the unit or the target; ``cause`` is the 29h condition every nexus is told, the issuer's too.
 
         ``DEVICE_RESET`` after LOGICAL UNIT RESET, ``BUS_RESET`` after a warm, ``POWER_ON`` after a cold target reset.
         Aborting tasks is the transport's part.
         """
         self.disk.reservations.reset()
-        self.disk.attentions.establish_for_all(cause, but=issuer)
+        self.disk.restore_mode_defaults()
+        self.disk.attentions.establish_for_all(cause)
 
     def close(self) -> None:
         """Flush and release the store."""
@@ -155,6 +156,7 @@ class LogicalUnit:
 
 _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_description.COMMANDS,
+    *disk_mode.COMMANDS,
     *disk_io.COMMANDS,
     *disk_provisioning.COMMANDS,
     *disk_reservations.COMMANDS,

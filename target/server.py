@@ -121,6 +121,7 @@ class ArrayProtocol(asyncio.Protocol):
             self._server.group, self.local, self.source, now_ns=self._now(), random_bytes=self._server.random_bytes
         )
         self._connection.on_abandon = self.drop
+        self._connection.on_output = self._wake
         self._rearm()
 
     def data_received(self, data: bytes) -> None:
@@ -134,6 +135,7 @@ class ArrayProtocol(asyncio.Protocol):
         """The peer has sent FIN; asyncio closes the transport when this returns False."""
         if self._connection is not None:
             self._connection.eof()
+            self._flush(self._connection)
         return False
 
     def pause_writing(self) -> None:
@@ -175,6 +177,14 @@ class ArrayProtocol(asyncio.Protocol):
         """Break the TCP connection at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _wake(self) -> None:
+        """There is output that no call from here has asked for."""
+        self._loop.call_soon(self._flush_unless_closed)
+
+    def _flush_unless_closed(self) -> None:
+        if self._connection is not None and not self._connection.closing:
+            self._flush(self._connection)
 
     def _flush(self, connection: TargetConnection) -> None:
         """Write what the connection has to say, then let it go on with what had to wait for that."""

@@ -60,6 +60,7 @@ class TaskSet:
         "_next_ttt",
         "_nexus",
         "_params",
+        "_queued",
         "_responder",
         "_waiting",
     )
@@ -73,7 +74,8 @@ class TaskSet:
         self._params = params
         self._waiting: dict[int, WaitingWrite] = {}
         self._buffer_bytes = buffer_bytes
-        self._admitted: dict[int, int] = {}  # task tags that may ask by R2T, and the bytes each will hold
+        self._queued: dict[int, None] = {}  # task tags of writes that may not ask by R2T yet, oldest first
+        self._admitted: dict[int, int] = {}  # those that may, and the bytes each will hold
         self._admitted_bytes = 0
         self._next_ttt = 0
 
@@ -108,6 +110,7 @@ class TaskSet:
             self._responder.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
             return
         self._waiting[command.itt] = WaitingWrite(command, buffer)
+        self._queued[command.itt] = None
         self._admit()
 
     def data_out(self, pdu: DataOut) -> None:
@@ -145,18 +148,20 @@ class TaskSet:
 
     def _admit(self) -> None:
         """Let writes ask for their data, oldest first, as long as they find room for all of it; one always may."""
-        for itt, write in self._waiting.items():
-            if itt in self._admitted:
-                continue
+        while self._queued:
+            itt = next(iter(self._queued))
+            write = self._waiting[itt]
             needed = write.buffer.wanted
             if self._admitted and self._admitted_bytes + needed > self._buffer_bytes:
                 return
+            del self._queued[itt]
             self._admitted[itt] = needed
             self._admitted_bytes += needed
             self._ask(write)
 
     def _forget(self, itt: int) -> None:
         del self._waiting[itt]
+        self._queued.pop(itt, None)
         self._admitted_bytes -= self._admitted.pop(itt, 0)
 
     def _ask(self, write: WaitingWrite) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from sim.loop import ProtocolFactory, SimLoop
+from sim.loop import SimLoop
+from sim.loop_network import ProtocolFactory
 from sim.net.segment import Address
 from sim.net.transport import SimTransport
 

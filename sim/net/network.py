@@ -10,7 +10,8 @@ import errno
 from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address
 
-from sim.loop import ProtocolFactory, SimLoop
+from sim.loop import SimLoop
+from sim.loop_network import ProtocolFactory
 from sim.net.host import Host
 from sim.net.listener import SimServer
 from sim.net.nic import Nic

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Address = tuple[str, int]
 """An IPv4 address and a TCP port."""
@@ -152,8 +152,7 @@ class Segment:
 _LETTERS = ((SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P"), (ACK, "A"))
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentRecord:
+class SegmentRecord(NamedTuple):
     """A segment as it leaves a NIC: everything a capture or a trace needs.
 
     `time_ns` is when the host handed it to the NIC, `nic` is "host/nic". Numbers are the wire's 32-bit ones, `window`

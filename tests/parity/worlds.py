@@ -1,4 +1,4 @@
-"""The two worlds of the parity suite: a stock loop over loopback sockets, and the simulated loop over a simulated network.
+"""The two worlds of the parity suite: a stock loop over loopback sockets, a simulated loop over a simulated network.
 
 A test is a coroutine function that takes a `World`. It may use the loop, `listen` and `connect`; what it asserts must
 hold in both.

@@ -19,7 +19,8 @@ bench = Bench("windows-2003", seed)
 digest = hashlib.sha256()
 
 def log(r):
-    digest.update(repr((r.time_ns, r.nic, r.src, r.dst, r.flags, r.seq, r.ack, r.window, r.sack, r.timestamps)).encode())
+    facts = (r.time_ns, r.nic, r.src, r.dst, r.flags, r.seq, r.ack, r.window, r.sack, r.timestamps)
+    digest.update(repr(facts).encode())
     digest.update(r.payload)
 
 bench.network.observe(log)

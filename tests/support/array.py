@@ -329,5 +329,3 @@ def read_data(answers: list[Pdu]) -> bytes:
 def rejected_header(answer: Pdu) -> Pdu:
     """The PDU whose header a Reject gives back."""
     return decode(answer.data[:48], answer.data[48:])
-
-

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from iscsi import scsi
 from iscsi.constants import RESERVED_TAG, AsyncEvent, ScsiStatus, TmfResult
 from iscsi.framer import Framer
 from iscsi.login_gate import Admit, Redirect, Refuse
@@ -27,6 +26,8 @@ from iscsi.pdu import (
     Pdu,
     ScsiCommand,
     ScsiResponse,
+    TextRequest,
+    TextResponse,
     TmfRequest,
     TmfResponse,
     encode,
@@ -39,14 +40,20 @@ Verdict = Admit | Redirect | Refuse
 
 
 class ScriptedTarget:
-    """See the module. `answers` decides per command: False leaves it unanswered. `deaf` ignores all of the phase."""
+    """See the module. `answers` decides per command: False leaves it unanswered. `deaf` ignores all of the phase.
+
+    `tmf_answer` None leaves task management unanswered; `send_targets` is the answer to any text request. A login is
+    not answered with `mute_logins`, and the connection closed on it with `hangs_up`.
+    """
 
     def __init__(self) -> None:
         self.gates: dict[str, Callable[[], Verdict]] = {}
         self.connections: list[ScriptedConnection] = []
         self.answers: Callable[[ScsiCommand], bool] = lambda command: True
-        self.answers_tmf = True
+        self.tmf_answer: TmfResult | None = TmfResult.FUNCTION_COMPLETE
+        self.send_targets = b""
         self.mute_logins = False
+        self.hangs_up = False
         self.deaf = False
         self._servers: dict[str, asyncio.AbstractServer] = {}
 
@@ -111,6 +118,9 @@ class ScriptedConnection(asyncio.Protocol):
 
     def _on_login(self, request: LoginRequest) -> None:
         self.first = self.first or request
+        if self.target.hangs_up:
+            self.transport.close()
+            return
         if self.target.mute_logins:
             return
         assert self._login is not None
@@ -134,8 +144,10 @@ class ScriptedConnection(asyncio.Protocol):
         if isinstance(pdu, LogoutRequest):
             self.say(LogoutResponse, itt=pdu.itt)
             self.transport.close()
-        elif isinstance(pdu, TmfRequest) and self.target.answers_tmf:
-            self.say(TmfResponse, itt=pdu.itt, response=TmfResult.FUNCTION_COMPLETE)
+        elif isinstance(pdu, TmfRequest) and self.target.tmf_answer is not None:
+            self.say(TmfResponse, itt=pdu.itt, response=self.target.tmf_answer)
+        elif isinstance(pdu, TextRequest):
+            self.say(TextResponse, itt=pdu.itt, data=self.target.send_targets)
         elif isinstance(pdu, NopOut) and pdu.itt != RESERVED_TAG:
             self.say(NopIn, itt=pdu.itt)
 
@@ -160,6 +172,3 @@ class ScriptedConnection(asyncio.Protocol):
         stat_sn, self._stat_sn = self._stat_sn, self._stat_sn + 1 & 0xFFFFFFFF
         window = {"exp_cmd_sn": self._exp_cmd_sn, "max_cmd_sn": self._exp_cmd_sn + 63 & 0xFFFFFFFF}
         self.transport.write(encode(kind(stat_sn=stat_sn, **window, **values)))
-
-
-READ = scsi.read(0, 1)

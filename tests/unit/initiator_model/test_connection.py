@@ -38,7 +38,6 @@ from iscsi.pdu import (
     NopOut,
     Reject,
     ScsiCommand,
-    ScsiResponse,
     SnackRequest,
     TmfRequest,
     TmfResponse,
@@ -112,6 +111,7 @@ class TestReads:
             (BLOCKS[:512], {}, "they must add up"),
             (BLOCKS[:512], {"underflow": True, "residual": 512}, "they must add up"),
             (BLOCKS[:512], {"underflow": True, "residual": 5000}, "of only 4096"),
+            (BLOCKS, {"underflow": True, "residual": 512}, "they must add up"),
             (BLOCKS + b"more", {}, "reaches past"),
             (BLOCKS, {"data_sn": 1}, "DataSN 1 where 0 was due"),
             (BLOCKS[1:], {"buffer_offset": 1}, "offset 1 where 0 was due"),
@@ -486,5 +486,5 @@ class TestEnds:
         peer.read()
         (command,) = peer.sent()
         drop = peer.numbered(AsyncMessage(event=AsyncEvent.CONNECTION_DROP))
-        peer.say(drop, ScsiResponse(itt=command.itt, stat_sn=peer.stat_sn))
+        peer.say(drop, peer.data_in(command, BLOCKS))
         assert peer.completions == []

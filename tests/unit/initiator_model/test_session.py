@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from initiator_model.session import IscsiSession
 from initiator_model.session_events import SessionObserver, SessionState
 from iscsi import scsi
-from iscsi.constants import LoginStatus, ScsiStatus, TmfFunction
+from iscsi.constants import LoginStatus, ScsiStatus, TmfFunction, TmfResult
 from iscsi.discovery import TargetAddress
 from iscsi.login_gate import Redirect, Refuse
 from iscsi.negotiation import OperationalKeys
@@ -94,8 +95,6 @@ class Bench:
         self.lab.run(main())
 
     async def wait(self, seconds: float) -> None:
-        import asyncio
-
         await asyncio.sleep(seconds)
 
     async def logged_in(self) -> None:
@@ -197,6 +196,30 @@ class TestLogin:
 
         Bench().run(scenario)
 
+    def test_a_portal_that_hangs_up_during_the_login_is_not_waited_for(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            bench.target.hangs_up = True
+            await bench.target.listen(GROUP)
+            with pytest.raises(LoginError, match="the target closed the connection"):
+                await bench.session.log_in()
+            assert bench.lab.now_s < 1
+
+        Bench().run(scenario)
+
+    def test_a_session_ended_while_it_logs_in_does_not_come_to_life(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.target.listen(GROUP)
+            login = bench.lab.loop.create_task(bench.session.log_in())
+            await bench.wait(0)
+            bench.session.vanish("power failure")
+            with pytest.raises(LoginError, match="ended during its login"):
+                await login
+            await bench.wait(1)
+            assert bench.session.state is SessionState.CLOSED
+            assert bench.target.connections[-1].lost
+
+        Bench().run(scenario)
+
 
 class TestLoss:
     def test_requests_are_held_and_sent_again_when_a_reconnect_comes_in_time(self) -> None:
@@ -218,7 +241,8 @@ class TestLoss:
             assert [remote for _, remote, _ in bench.log.hops[2:]] == [f"{GROUP}:3260", f"{PORTALS[0]}:3260"]
             assert {login.isid for login in bench.target.logins} == {TERMS.isid}
             assert bench.target.logins[-1].tsih == 0
-            assert bench.log.lost_at == []
+            await bench.wait(LINK_DOWN_S)
+            assert (bench.session.state, bench.log.lost_at) == (SessionState.LOGGED_IN, [])
 
         Bench().run(scenario)
 
@@ -332,7 +356,7 @@ class TestTimeouts:
         async def scenario(bench: Bench) -> None:
             await bench.logged_in()
             bench.target.answers = lambda command: command.edtl != 1024
-            bench.target.answers_tmf = False
+            bench.target.tmf_answer = None
             started = bench.lab.now_s
             bench.read(2)
             await bench.wait(SRB_S - 1)
@@ -340,6 +364,19 @@ class TestTimeouts:
             await bench.wait(17)
             (dropped_at,) = bench.log.entered(SessionState.RECOVERING)
             assert dropped_at == pytest.approx(started + SRB_S + 15, abs=0.01)
+
+        Bench().run(scenario)
+
+    def test_an_abort_the_target_refuses_drops_the_session(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.answers = lambda command: command.edtl != 1024
+            bench.target.tmf_answer = TmfResult.FUNCTION_NOT_SUPPORTED
+            bench.read(2)
+            await bench.wait(SRB_S - 1)
+            bench.read(1)
+            await bench.wait(2)
+            assert bench.session.state is SessionState.RECOVERING
 
         Bench().run(scenario)
 
@@ -449,6 +486,6 @@ class TestLogout:
             await bench.wait(200)
             assert bench.session.state is SessionState.CLOSED
             assert not bench.target.connections[-1].lost
-            assert bench.lab.loop.pending_tasks() == [] or len(bench.lab.loop.pending_tasks()) == 1
+            assert len(bench.lab.loop.pending_tasks()) == 1, "only the test itself"
 
         Bench().run(scenario)

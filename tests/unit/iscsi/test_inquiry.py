@@ -156,9 +156,10 @@ def test_mode_data_in_both_sizes() -> None:
     assert pages[0][2] & 0x04
 
 
-def test_mode_pages_are_chosen_by_code_and_nothing_is_changeable() -> None:
+def test_mode_pages_are_chosen_by_code_and_two_bits_are_changeable() -> None:
     pages = (caching_page(write_cache=True), control_page(descriptor_sense=True))
     assert select_pages(pages, ModePage.ALL) == pages
     assert select_pages(pages, ModePage.CONTROL) == pages[1:]
     assert select_pages(pages, 0x19) == ()
-    assert changeable(pages[1]) == bytes((0x0A, 10)) + bytes(10)
+    assert changeable(pages[0]) == bytes((0x08, 18)) + bytes(18)
+    assert changeable(pages[1]) == bytes((0x0A, 10, 0x04, 0, 0x08)) + bytes(7)

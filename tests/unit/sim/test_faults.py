@@ -6,6 +6,8 @@ import errno
 import pytest
 
 from sim.faults import Blackhole, HostReboot, Latency, LinkDown, PortalDown, ProcessKill, Rate
+from sim.net import SegmentRecord
+from sim.net.segment import RST
 from tests.unit.sim.net.bench import GROUP, NIC_A, NIC_B, PORTAL_1, PORTAL_2, Bench, Peer
 
 
@@ -75,17 +77,34 @@ def test_an_arrays_cable_takes_its_frames_but_not_its_hosts_carrier(bench: Bench
     in_a_connection(bench, test)
 
 
-def test_what_is_on_the_wire_when_the_cable_goes_is_lost(bench: Bench) -> None:
+@pytest.mark.parametrize(("nic", "after_s"), [("nic_a", 0.000_005), ("eth0", 0.000_015)])
+def test_what_is_on_the_wire_when_the_cable_goes_is_lost(bench: Bench, nic: str, after_s: float) -> None:
     async def test(peer: Peer, other: Peer) -> None:
-        fault = Blackhole(bench.eth0)
+        fault = Blackhole(getattr(bench, nic))
         peer.transport.write(b"under way")
-        await asyncio.sleep(0.000_015)
+        await asyncio.sleep(after_s)
         fault.apply()
         await asyncio.sleep(0.1)
         assert other.received == b""
         fault.heal()
         await asyncio.sleep(1)
         assert other.received == b"under way"
+
+    in_a_connection(bench, test)
+
+
+def test_a_host_without_power_sends_nothing_not_even_later(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        other.transport.write(b"never acknowledged")
+        fault = HostReboot(bench.array)
+        fault.apply()
+        log: list[SegmentRecord] = []
+        bench.network.observe(log.append)
+        other.transport.write(b"a ghost's")
+        await asyncio.sleep(20)
+        fault.heal()
+        await asyncio.sleep(20)
+        assert [record for record in log if record.nic.startswith("PS100/") and not record.flags & RST] == []
 
     in_a_connection(bench, test)
 
@@ -183,7 +202,7 @@ def test_a_rebooted_host_is_silent_first_and_resets_afterwards(bench: Bench) -> 
         peer.transport.write(b"anyone?")
         await asyncio.sleep(2)
         assert peer.lost == []
-        with pytest.raises(OSError, match="has no 192.168.51.3 now") as error:
+        with pytest.raises(OSError, match=r"has no 192.168.51.3 now") as error:
             await bench.listen(PORTAL_2)
         assert error.value.errno == errno.EADDRNOTAVAIL
         fault.heal()
@@ -201,5 +220,5 @@ def test_impossible_faults_are_refused(bench: Bench) -> None:
         Latency(bench.nic_a, -1)
     with pytest.raises(ValueError, match="w2k3/3A_iSCSI: a rate"):
         Rate(bench.nic_a, 0)
-    with pytest.raises(ValueError, match="w2k3/3A_iSCSI has no address 1.2.3.4"):
+    with pytest.raises(ValueError, match=r"w2k3/3A_iSCSI has no address 1.2.3.4"):
         PortalDown(bench.nic_a, "1.2.3.4").apply()

@@ -7,7 +7,7 @@ from iscsi.capacity import Capacity, ProvisioningStatus, build_unmap_list, parse
 from iscsi.constants import ScsiStatus
 from iscsi.identification import Association, DesignatorType, parse_device_identification
 from iscsi.inquiry import BlockLimits, StandardInquiry, VpdPage, parse_serial_number, parse_supported_pages
-from iscsi.mode import ModeData, ModePage
+from iscsi.mode import ModeData, ModePage, PageControl, caching_page, control_page
 from iscsi.sense import (
     BUS_RESET,
     INVALID_FIELD_IN_CDB,
@@ -17,6 +17,7 @@ from iscsi.sense import (
     MEDIUM_READ_ERROR,
     MEDIUM_WRITE_ERROR,
     MISCOMPARE_DURING_VERIFY,
+    MODE_PARAMETERS_CHANGED,
     NEXUS_LOSS,
     NO_SENSE,
     PARAMETER_LIST_LENGTH_ERROR,
@@ -120,6 +121,46 @@ def test_a_file_has_a_write_cache(tmp_path: Path, one: Nexus) -> None:
     unit.close()
 
 
+def select(unit: LogicalUnit, nexus: Nexus, page: bytes) -> ScsiResult:
+    data = bytes(4) + page
+    return unit.execute(scsi.mode_select_6(len(data)), data, nexus)
+
+
+def test_a_host_may_write_protect_the_disk_until_a_reset(unit: LogicalUnit, one: Nexus, two: Nexus) -> None:
+    good(select(unit, one, control_page(descriptor_sense=False, write_protect=True)))
+    assert sense_of(unit.execute(scsi.test_unit_ready(), b"", two)) == MODE_PARAMETERS_CHANGED.code
+    for nexus in (one, two):
+        assert sense_of(unit.execute(scsi.write(0, 1), bytes(512), nexus)) == WRITE_PROTECTED.code
+    assert ModeData.decode_6(good(unit.execute(scsi.mode_sense_6(0x0A), b"", one))).write_protected
+    unit.reset(BUS_RESET)
+    unit.execute(scsi.test_unit_ready(), b"", one)
+    good(unit.execute(scsi.write(0, 1), bytes(512), one))
+
+
+def test_a_host_may_ask_for_descriptor_sense(unit: LogicalUnit, one: Nexus) -> None:
+    good(select(unit, one, control_page(descriptor_sense=True)))
+    assert unit.execute(scsi.read(BLOCKS, 1), b"", one).sense[0] == 0x72
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (caching_page(write_cache=True), INVALID_FIELD_IN_PARAMETER_LIST),
+        (bytes((0x19, 2, 0, 0)), INVALID_FIELD_IN_PARAMETER_LIST),
+        (control_page(descriptor_sense=True)[:-1], PARAMETER_LIST_LENGTH_ERROR),
+        (b"\x0a", PARAMETER_LIST_LENGTH_ERROR),
+    ],
+)
+def test_nothing_else_can_be_selected(unit: LogicalUnit, one: Nexus, page: bytes, expected: Sense) -> None:
+    assert sense_of(select(unit, one, page)) == expected.code
+
+
+def test_the_changeable_mask_is_what_mode_select_takes(unit: LogicalUnit, one: Nexus) -> None:
+    cdb = scsi.mode_sense_6(0x3F, page_control=PageControl.CHANGEABLE)
+    masks = ModeData.decode_6(good(unit.execute(cdb, b"", one))).pages
+    assert [page[0] for page in masks if any(page[2:])] == [ModePage.CONTROL]
+
+
 @pytest.mark.parametrize("cdb", [scsi.mode_sense_6(0x19), scsi.mode_sense_6(0x3F, page_control=3)])
 def test_unknown_mode_pages_and_saved_values_are_refused(unit: LogicalUnit, one: Nexus, cdb: bytes) -> None:
     assert sense_of(unit.execute(cdb, b"", one)) == INVALID_FIELD_IN_CDB.code
@@ -150,10 +191,11 @@ def test_request_sense_returns_the_attention_as_data_and_clears_it(disk: Disk, o
     good(unit.execute(scsi.test_unit_ready(), b"", one))
 
 
-def test_a_reset_is_told_to_the_other_path(unit: LogicalUnit, one: Nexus, two: Nexus) -> None:
-    unit.reset(BUS_RESET, issuer=one)
-    good(unit.execute(scsi.test_unit_ready(), b"", one))
-    assert sense_of(unit.execute(scsi.test_unit_ready(), b"", two)) == BUS_RESET.code
+def test_a_reset_is_told_to_every_path_once(unit: LogicalUnit, one: Nexus, two: Nexus) -> None:
+    unit.reset(BUS_RESET)
+    for nexus in (one, two):
+        assert sense_of(unit.execute(scsi.test_unit_ready(), b"", nexus)) == BUS_RESET.code
+        good(unit.execute(scsi.test_unit_ready(), b"", nexus))
 
 
 def test_a_path_that_comes_back_hears_of_its_loss(unit: LogicalUnit, one: Nexus) -> None:

@@ -90,7 +90,7 @@ def test_reserve_ends_with_the_session_and_with_a_reset(unit: LogicalUnit, one: 
     unit.nexus_lost(one)
     assert status(unit, scsi.read(0, 1), two) is GOOD
     unit.execute(scsi.reserve_6(), b"", two)
-    unit.reset(BUS_RESET, issuer=two)
+    unit.reset(BUS_RESET)
     assert unit.disk.reservations.holder is None
 
 
@@ -257,7 +257,9 @@ def test_registrations_survive_the_loss_of_the_nexus_and_a_reset(
 ) -> None:
     out(registered, one, PersistentOut.RESERVE, KEY_1, kind=EA)
     registered.nexus_lost(one)
-    registered.reset(BUS_RESET, issuer=two)
+    registered.reset(BUS_RESET)
+    for nexus in (one, two):
+        registered.execute(scsi.test_unit_ready(), b"", nexus)
     assert keys(registered, two) == [KEY_1, KEY_2]
     assert status(registered, READ, two) is CONFLICT
 

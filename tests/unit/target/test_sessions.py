@@ -28,6 +28,7 @@ from tests.support.array import (
     logged_in,
     make_group,
 )
+from tests.support.logins import request
 from tests.support.parameters import parameters
 
 
@@ -133,7 +134,7 @@ def test_names_are_the_same_in_capital_letters() -> None:
     group = make_group()
     old = logged_in(group)
     new = Peer(group)
-    assert isinstance(new.login(VOLUME.upper(), name=HOST.upper()), LoginDone)
+    assert isinstance(new.login(VOLUME.replace("exchange", "Exchange"), name=HOST.replace("w2k3", "W2K3")), LoginDone)
     assert old.abandoned
     assert new.test_unit_ready() == NEXUS_LOSS
 
@@ -208,13 +209,11 @@ def test_a_discovery_session_that_names_a_target_does_not_touch_the_session_with
     group = make_group()
     session = logged_in(group)
     session.send(session.command(bytes([0x16])))  # RESERVE(6), which a lost nexus would release
-    from iscsi.text import encode_keys
-    from tests.support.logins import request
-
     nosy = Peer(group, GROUP_ADDRESS)
     pairs = (("InitiatorName", HOST), ("TargetName", VOLUME), ("SessionType", "Discovery"))
     nosy.send(request(*pairs))
-    nosy.send(replace(request(), csg=1, nsg=3, data=encode_keys([])))
+    nosy.send(request(csg=1, nsg=3))
+    nosy.send(request(("DefaultTime2Retain", "0"), csg=1, nsg=3))
     assert nosy.connection.session is not None
     assert not session.abandoned
     nosy.hang_up()

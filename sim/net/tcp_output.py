@@ -1,0 +1,270 @@
+"""What a TCP endpoint sends, and when: bursts, acknowledgements, repetitions, and the timers behind them.
+
+RFC 6298 (the retransmission timer), RFC 9293 3.8.6.1 (probing a closed window), 3.8.6.3 (delayed acknowledgements).
+"""
+
+from __future__ import annotations
+
+from sim.net.segment import ACK, FIN, PSH, SYN, Address, Segment, SynOptions
+from sim.net.tcp_profiles import TcpProfile
+from sim.net.tcp_receive import ReceiveStream
+from sim.net.tcp_rto import RtoEstimator
+from sim.net.tcp_send import LONGEST_BURST_BYTES, SendStream
+from sim.net.tcp_states import (
+    AFTER_OUR_FIN,
+    CLOSED,
+    FIN_WAIT_2,
+    RECEIVING,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TcpState,
+    timed_out,
+)
+
+NEVER_NS = 1 << 62
+IP_AND_TCP_BYTES = 40
+
+
+class TcpOutput:
+    """The half of an endpoint that sends and waits; `TcpEndpoint` is the whole, and says what the attributes mean."""
+
+    __slots__ = (
+        "_ack_at_ns",
+        "_burst_bytes",
+        "_clock_offset_ms",
+        "_fin_sent",
+        "_fin_wanted",
+        "_flow",
+        "_linger_at_ns",
+        "_offer",
+        "_option_bytes",
+        "_peer_shift",
+        "_retries",
+        "_rto",
+        "_rto_at_ns",
+        "_sack",
+        "_timestamp_echo",
+        "_timestamps",
+        "deadline_ns",
+        "error",
+        "local",
+        "orphaned",
+        "outgoing",
+        "owes",
+        "peer_finished",
+        "profile",
+        "received",
+        "remote",
+        "send",
+        "state",
+    )
+
+    def __init__(
+        self,
+        profile: TcpProfile,
+        local: Address,
+        remote: Address,
+        iss: int,
+        *,
+        mtu: int = 1500,
+        burst_bytes: int = LONGEST_BURST_BYTES,
+    ) -> None:
+        self.profile = profile
+        self.local = local
+        self.remote = remote
+        self._flow = (remote, local)
+        self._burst_bytes = burst_bytes
+        self._clock_offset_ms = iss >> 8  # RFC 7323 5.4: the timestamp clock starts anywhere
+        self.state = CLOSED
+        self.error: OSError | None = None
+        self.outgoing: list[Segment] = []
+        self.peer_finished = False
+        self.orphaned = False
+        self.send = SendStream(iss)
+        self.received = ReceiveStream(profile.receive_window_bytes)
+        self._offer = SynOptions(mtu - IP_AND_TCP_BYTES, profile.window_scale, profile.sack, profile.timestamps)
+        self._peer_shift = 0
+        self._sack = False
+        self._timestamps = profile.timestamps
+        self._timestamp_echo = 0
+        self._option_bytes = 0
+        self._rto = RtoEstimator(profile)
+        self._retries = 0
+        self._fin_wanted = False
+        self._fin_sent = False
+        self.owes = 0  # bytes received that no segment of ours has acknowledged
+        self._rto_at_ns = NEVER_NS
+        self._ack_at_ns = NEVER_NS
+        self._linger_at_ns = NEVER_NS
+        self.deadline_ns = NEVER_NS
+
+    # -- the peer's acknowledgements -----------------------------------------------------------------------------------
+
+    def acknowledge(self, now_ns: int) -> None:
+        """Send an acknowledgement if one is owed at once: for two full segments' worth (RFC 9293 3.8.6.3), or because
+        the application has taken data and the window opens.
+
+        Called after the application had its chance to answer, so that an answer given at once carries it.
+        """
+        wanted = self.owes >= 2 * self.send.mss or self.received.wants_update()
+        if wanted and self.state in RECEIVING:
+            self._emit(now_ns, ACK, self.send.next)
+
+    def _note_acknowledged(self, now_ns: int, ack: int) -> None:
+        send, rto = self.send, self._rto
+        sent_ns = send.acknowledge(ack)
+        self._retries = 0
+        if sent_ns >= 0:
+            rto.measured(now_ns - sent_ns)
+        else:
+            rto.progress()
+        flight = send.flight
+        if flight:
+            self._start_rto(now_ns)
+            if flight[0].sent_ns < 0 or flight[-1].sent_ns < 0:
+                send.split_acknowledged()
+                for segment in send.waiting():
+                    self._resend(now_ns, segment)
+        else:
+            self._rto_at_ns = NEVER_NS
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def on_deadline(self, now_ns: int) -> None:
+        """Do what the deadline asks; harmless when none has come."""
+        if now_ns >= self._linger_at_ns:
+            self._end(None)
+            return
+        if now_ns >= self._ack_at_ns:
+            self._emit(now_ns, ACK, self.send.next)
+        if now_ns >= self._rto_at_ns:
+            self._retransmit(now_ns)
+        self.deadline_ns = min(self._rto_at_ns, self._ack_at_ns, self._linger_at_ns)
+
+    def _retransmit(self, now_ns: int) -> None:
+        send = self.send
+        if self._retries >= self._allowed_retries():
+            self._end(timed_out())
+            return
+        self._retries += 1
+        self._rto.back_off()
+        self._rto_at_ns = now_ns + self._rto.rto_ns
+        if send.flight:
+            # Only the oldest goes out blind; the rest follows when its acknowledgement shows that the path is back.
+            send.split_acknowledged()
+            send.give_up_waiting()
+            self._resend(now_ns, send.flight[0])
+        else:
+            # RFC 9293 3.8.6.1, with an old number and no data as BSD and Linux probe: the answer carries the window.
+            self._emit(now_ns, ACK, send.una - 1)
+
+    def _allowed_retries(self) -> int:
+        if self.state is SYN_SENT:
+            return self.profile.syn_retries
+        if self.state is SYN_RECEIVED:
+            return self.profile.syn_ack_retries
+        return self.profile.data_retries
+
+    # -- segments ------------------------------------------------------------------------------------------------------
+
+    def _push(self, now_ns: int) -> None:
+        send = self.send
+        while send.queued_bytes:
+            length = send.allowed()
+            if not length:
+                break
+            payload = send.cut(length)
+            self._send_burst(now_ns, ACK if send.queued_bytes else ACK | PSH, payload)
+        if self._fin_wanted and not self._fin_sent and not send.queued_bytes:
+            self._fin_sent = True
+            self._send_burst(now_ns, FIN | ACK, b"")
+            self._enter(now_ns, AFTER_OUR_FIN[self.state])
+        if send.queued_bytes and not send.flight and self._rto_at_ns == NEVER_NS:
+            self._start_rto(now_ns)  # the window is closed: when it is time to probe it
+
+    def _send_burst(self, now_ns: int, flags: int, payload: bytes) -> None:
+        """Send what has a place in the sequence space, and time it."""
+        send = self.send
+        segment = self._build(now_ns, flags, send.next, payload)
+        segment.sent_ns = now_ns
+        send.next = segment.end
+        if not send.flight:
+            self._start_rto(now_ns)
+        send.flight.append(segment)
+        self.outgoing.append(segment)
+
+    def _start_rto(self, now_ns: int) -> None:
+        self._rto_at_ns = now_ns + self._rto.rto_ns
+        if self._rto_at_ns < self.deadline_ns:
+            self.deadline_ns = self._rto_at_ns
+
+    def _linger(self, until_ns: int) -> None:
+        self._linger_at_ns = until_ns
+        if until_ns < self.deadline_ns:
+            self.deadline_ns = until_ns
+
+    def _resend(self, now_ns: int, old: Segment) -> None:
+        if old.flags & SYN:
+            new = self._build(now_ns, old.flags, old.seq, b"", self._offer)
+        else:
+            new = self._build(now_ns, old.flags, old.seq, old.payload)
+        new.sent_ns = now_ns
+        new.resent = True
+        self.send.replace(old, new)
+        self.outgoing.append(new)
+
+    def _emit_syn(self, now_ns: int, flags: int) -> None:
+        send = self.send
+        segment = self._build(now_ns, flags, send.next, b"", self._offer)
+        segment.sent_ns = now_ns
+        send.flight.append(segment)
+        send.next += 1
+        self._start_rto(now_ns)
+        self.outgoing.append(segment)
+
+    def _emit(self, now_ns: int, flags: int, seq: int, payload: bytes = b"") -> Segment:
+        segment = self._build(now_ns, flags, seq, payload)
+        self.outgoing.append(segment)
+        return segment
+
+    def _build(self, now_ns: int, flags: int, seq: int, payload: bytes, options: SynOptions | None = None) -> Segment:
+        received = self.received
+        option_bytes = self._option_bytes
+        sack: tuple[tuple[int, int], ...] = ()
+        timestamps = None
+        if self._timestamps:
+            timestamps = (self._clock_offset_ms + now_ns // 1_000_000, self._timestamp_echo)
+        if received.runs and self._sack:
+            sack = received.sack_blocks()
+            option_bytes += 4 + 8 * len(sack)
+        if options is None:
+            window = received.window_field()
+        else:
+            window = min(received.buffer_bytes, 0xFFFF)  # not scaled in a SYN
+            option_bytes = options.length
+        # Every segment with ACK acknowledges all there is, so none is owed any longer.
+        self.owes = 0
+        self._ack_at_ns = NEVER_NS
+        ack = received.next if flags & ACK else 0
+        return Segment(
+            self._flow, flags, seq, ack, window, payload, self.send.mss, option_bytes, options, sack, timestamps
+        )
+
+    def _enter(self, now_ns: int, state: TcpState) -> None:
+        self.state = state
+        if state is TIME_WAIT:
+            self._rto_at_ns = NEVER_NS
+            self._linger(now_ns + self.profile.time_wait_ns)
+        elif state is FIN_WAIT_2 and self.orphaned:
+            self._linger(now_ns + self.profile.fin_wait_2_ns)
+        elif state is CLOSED:
+            self._end(None)
+
+    def _end(self, error: OSError | None) -> None:
+        self.state = CLOSED
+        self.error = error
+        self._rto_at_ns = self._ack_at_ns = self._linger_at_ns = self.deadline_ns = NEVER_NS
+        self.send.flight.clear()
+        self.send.queue.clear()
+        self.send.queued_bytes = 0
