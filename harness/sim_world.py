@@ -41,7 +41,7 @@ class SimWorld:
         self,
         scenario: Scenario,
         seed: int,
-        trace: Trace,
+        trace: Trace | None,
         pcap: Path | None,
         on_decision: Callable[[Decision], None],
         log: Callable[[str], None],
@@ -54,7 +54,8 @@ class SimWorld:
         self.array_host = self._add_array()
         self.site = ArraySite(group_config(scenario.array), self.stream("array").bytes, on_decision, log)
         self._capture = Capture(pcap, self._rates()) if pcap is not None else None
-        self.network.observe(trace.segment)
+        if trace is not None:
+            self.network.observe(trace.segment)
         if self._capture is not None:
             self.network.observe(self._capture)
 

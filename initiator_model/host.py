@@ -202,12 +202,9 @@ class IscsiHost:
 
         Returns what could not be restored, a line each.
         """
-        failed: list[str] = []
-        for request in self._persistent:
-            complaint = await self._restore(request)
-            if complaint is not None:
-                failed.append(complaint)
-                self.observer.on_note(self, complaint)
+        failed = [complaint for request in self._persistent if (complaint := await self._restore(request)) is not None]
+        for complaint in failed:
+            self.observer.on_note(self, complaint)
         return failed
 
     async def reboot(self) -> list[str]:
