@@ -1,4 +1,4 @@
-"""One connection after its login: numbering, pings, logout, and what happens to a PDU that has no business here."""
+"""One connection after its login: pings, logout, and what happens to a PDU that has no business here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from iscsi import scsi
 from iscsi.constants import RESERVED_TAG, AsyncEvent, LogoutReason, LogoutResult, RejectReason
 from iscsi.pdu import (
     AsyncMessage,
-    DataIn,
     LoginRequest,
     LogoutRequest,
     LogoutResponse,
@@ -22,7 +20,6 @@ from iscsi.pdu import (
     ScsiCommand,
     ScsiResponse,
     SnackRequest,
-    TextRequest,
     TmfRequest,
     encode,
 )
@@ -42,113 +39,6 @@ from tests.support.array import (
 )
 
 QUICK = Limits(login_timeout_s=10.0, nop_interval_s=5.0, nop_timeout_s=3.0)
-
-
-def window(pdu: Pdu) -> tuple[int, int]:
-    """ExpCmdSN and MaxCmdSN of an answer."""
-    assert isinstance(pdu, ScsiResponse | NopIn | DataIn), pdu
-    return pdu.exp_cmd_sn, pdu.max_cmd_sn
-
-
-# -- numbering ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_first_command_bears_the_cmd_sn_of_the_login() -> None:
-    peer = Peer(make_group())
-    peer.login()
-    assert (peer.exp_cmd_sn, peer.max_cmd_sn) == (100, 227)
-    (answer,) = peer.send(peer.command(scsi.test_unit_ready()))
-    assert window(answer) == (101, 228)
-
-
-def test_commands_out_of_order_wait_for_their_turn() -> None:
-    peer = logged_in(make_group())
-    first, second, third = (peer.read_command(lba, 1) for lba in range(3))
-    assert peer.send(third) == []
-    assert peer.send(second) == []
-    answers = peer.send(first)
-    assert [answer.itt for answer in answers if isinstance(answer, DataIn)] == [first.itt, second.itt, third.itt]
-
-
-def test_a_duplicate_is_ignored() -> None:
-    peer = logged_in(make_group())
-    command = peer.read_command(0, 1)
-    assert len(peer.send(command)) == 1
-    assert peer.send(command) == []
-    ahead = peer.read_command(1, 1, cmd_sn=peer.cmd_sn)
-    assert peer.send(ahead, replace(ahead, itt=999)) == []
-    (answer,) = [pdu for pdu in peer.send(replace(ahead, cmd_sn=ahead.cmd_sn - 1)) if pdu.itt == ahead.itt][:1]  # type: ignore[attr-defined]
-    assert isinstance(answer, DataIn)
-
-
-@pytest.mark.parametrize("distance", [128, 129, 1 << 20, -1, -100])
-def test_a_cmd_sn_outside_the_window_is_ignored(distance: int) -> None:
-    peer = logged_in(make_group())
-    assert peer.send(peer.read_command(0, 1, cmd_sn=(peer.exp_cmd_sn + distance) & 0xFFFFFFFF)) == []
-    assert not peer.connection.closing
-    assert len(peer.send(replace(peer.read_command(0, 1), cmd_sn=peer.exp_cmd_sn))) == 1
-
-
-def test_the_last_cmd_sn_of_the_window_is_taken() -> None:
-    peer = logged_in(make_group(limits=Limits(command_window=4)))
-    start = peer.cmd_sn
-    commands = [peer.read_command(0, 1) for _ in range(4)]
-    assert commands[-1].cmd_sn == peer.max_cmd_sn == start + 3
-    assert peer.send(*reversed(commands[1:])) == []
-    assert len(peer.send(commands[0])) == 4
-
-
-def test_cmd_sn_runs_through_zero() -> None:
-    peer = Peer(make_group())
-    peer.cmd_sn = 0xFFFFFFFE
-    peer.login()
-    for exp in (0xFFFFFFFF, 0, 1):
-        (answer,) = peer.send(peer.command(scsi.test_unit_ready()))
-        assert window(answer) == (exp, (exp + 127) & 0xFFFFFFFF)
-
-
-def test_the_window_closes_while_writes_wait_for_their_data() -> None:
-    peer = logged_in(make_group(limits=Limits(command_window=2)), initial_r2t=True, immediate_data=False)
-    writes = [peer.write_command(lba, 1) for lba in range(2)]
-    first, second = peer.send(*writes)
-    assert (first.max_cmd_sn, second.max_cmd_sn) == (peer.cmd_sn - 1, peer.cmd_sn - 1)  # type: ignore[attr-defined]
-    (answer,) = peer.answer_r2t(second, b"x" * BLOCK)  # type: ignore[arg-type]
-    assert isinstance(answer, ScsiResponse)
-    assert answer.max_cmd_sn == peer.cmd_sn
-
-
-def test_immediate_pdus_do_not_advance_exp_cmd_sn() -> None:
-    """libiscsi spins for ever at a target that does, so this is worth a test of its own."""
-    peer = logged_in(make_group())
-    before = (peer.exp_cmd_sn, peer.max_cmd_sn)
-    (ping,) = peer.send(NopOut(itt=7, cmd_sn=peer.cmd_sn))
-    assert window(ping) == before
-    (ready,) = peer.send(peer.command(scsi.test_unit_ready(), immediate=True))
-    assert window(ready) == before
-    assert len(peer.send(peer.read_command(0, 1))) == 1
-
-
-def test_stat_sn_runs_through_all_kinds_of_answers() -> None:
-    """`Peer` checks every number; here are all the kinds in one stretch, and an R2T that shows it without using it."""
-    peer = logged_in(make_group(), initial_r2t=True, immediate_data=False)
-    answers = peer.send(
-        peer.read_command(0, 1),
-        NopOut(itt=7, cmd_sn=peer.cmd_sn),
-        SnackRequest(itt=8),
-        peer.write_command(0, 1),
-        TmfRequest(immediate=True, function=5, itt=9, cmd_sn=peer.cmd_sn),
-        TextRequest(immediate=True, itt=10, cmd_sn=peer.cmd_sn),
-        LogoutRequest(immediate=True, itt=11, cmd_sn=peer.cmd_sn),
-    )
-    assert [type(answer).__name__ for answer in answers] == [
-        "DataIn",
-        "NopIn",
-        "Reject",
-        "R2T",
-        "TmfResponse",
-        "TextResponse",
-        "LogoutResponse",
-    ]
 
 
 # -- pings -------------------------------------------------------------------------------------------------------------
@@ -264,7 +154,7 @@ def test_a_logout_reason_that_does_not_exist_is_rejected() -> None:
 
 def test_logout_waits_for_the_commands_before_it_and_ignores_those_behind() -> None:
     peer = logged_in(make_group())
-    read, logout = peer.read_command(0, 1), LogoutRequest(itt=7, cmd_sn=peer.take_cmd_sn())
+    read, logout = peer.read_command(0, 1), LogoutRequest(itt=7, immediate=False, cmd_sn=peer.take_cmd_sn())
     assert peer.send(logout) == []
     answers = peer.send(read, peer.read_command(1, 1))
     assert [type(answer).__name__ for answer in answers] == ["DataIn", "LogoutResponse"]
@@ -417,56 +307,3 @@ def test_a_header_digest_error_ends_the_connection_without_an_answer() -> None:
     damaged[33] ^= 1
     assert peer.send_bytes(bytes(damaged)) == []
     assert "header digest error" in peer.connection.why_closed
-
-
-# -- bounds ------------------------------------------------------------------------------------------------------------
-
-
-def test_bytes_one_at_a_time_are_as_good_as_all_at_once() -> None:
-    peer = logged_in(make_group())
-    answers = []
-    for byte in peer.bytes_of(peer.read_command(0, 1)) + peer.bytes_of(NopOut(itt=7, cmd_sn=peer.cmd_sn)):
-        answers += peer.send_bytes(bytes((byte,)))
-    assert [type(answer) for answer in answers] == [DataIn, NopIn]
-
-
-def test_a_peer_that_asks_for_much_and_reads_nothing_is_made_to_wait() -> None:
-    """The output held stays near its bound however much is asked for, and not a command is lost."""
-    limits = Limits(output_high_bytes=64 << 10)
-    group = make_group(limits=limits)
-    peer = logged_in(group)
-    one_read = 32 << 10
-    commands = [peer.read_command(0, one_read // BLOCK) for _ in range(100)]
-    held = 0
-    for command in commands:
-        peer.connection.receive(peer.bytes_of(command), 0)
-        held = max(held, peer.connection.output_bytes)
-    assert peer.connection.choked
-    assert held < limits.output_high_bytes + 2 * one_read
-    answers = peer.hear()
-    while peer.connection.choked:
-        peer.connection.resume()
-        assert peer.connection.output_bytes < limits.output_high_bytes + 2 * one_read
-        answers += peer.hear()
-    assert len(read_data_by_task(answers)) == 100
-
-
-def test_commands_set_free_all_at_once_keep_to_the_bound_too() -> None:
-    """They were held back by one missing CmdSN; its arrival makes all of them due in one stroke."""
-    limits = Limits(output_high_bytes=64 << 10)
-    peer = logged_in(make_group(limits=limits))
-    first, *others = (peer.read_command(0, 64) for _ in range(100))
-    assert peer.send(*others) == []
-    peer.connection.receive(peer.bytes_of(first), 0)
-    assert peer.connection.choked
-    assert peer.connection.output_bytes < limits.output_high_bytes + 2 * 64 * BLOCK
-    assert len(read_data_by_task(peer.send())) == 100
-
-
-def read_data_by_task(answers: list[Pdu]) -> dict[int, int]:
-    """Bytes read per task tag."""
-    bytes_read: dict[int, int] = {}
-    for answer in answers:
-        assert isinstance(answer, DataIn)
-        bytes_read[answer.itt] = bytes_read.get(answer.itt, 0) + len(answer.data)
-    return bytes_read

@@ -260,6 +260,35 @@ def test_cache_hints_are_accepted(unit: LogicalUnit, one: Nexus) -> None:
     good(unit.execute(scsi.read(0, 1, fua=True, dpo=True), b"", one))
 
 
+class CachedStore(MemoryStore):
+    """Counts the flushes."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+@pytest.mark.parametrize(
+    ("cdb", "flushes"),
+    [
+        (scsi.write(0, 1), 0),
+        (scsi.write(0, 1, fua=True), 1),
+        (scsi.synchronize_cache(), 1),
+        (scsi.synchronize_cache(0, 1, width=16), 1),
+        (scsi.compare_and_write(0, 1), 0),
+        (scsi.compare_and_write(0, 1, fua=True), 1),
+    ],
+)
+def test_what_must_be_stable_is_flushed_before_the_answer(one: Nexus, cdb: bytes, flushes: int) -> None:
+    store = CachedStore(1 << 20)
+    unit = LogicalUnit.over(store, volume_identity("g", "v"))
+    unit.execute(scsi.test_unit_ready(), b"", one)
+    moves = unit.transfer_length(cdb)
+    good(unit.execute(cdb, bytes(moves[1] if moves else 0), one))
+    assert store.flushes == flushes
+
+
 @pytest.mark.parametrize("opcode", [0x04, 0x7F, 0xC0, 0xFF])
 def test_an_opcode_that_is_not_there_is_invalid(unit: LogicalUnit, one: Nexus, opcode: int) -> None:
     assert sense_of(unit.execute(bytes((opcode,)).ljust(16, b"\0"), b"", one)) == INVALID_OPERATION_CODE.code

@@ -28,6 +28,11 @@ def test_a_write_across_granules_reads_back_and_leaves_its_neighbours(store: Blo
     assert store.read(GRANULE_BYTES - 1024, len(data) + 1024) == bytes(512) + data + bytes(512)
 
 
+def test_any_bytes_can_be_read_not_only_blocks(store: BlockStore) -> None:
+    store.write(GRANULE_BYTES - 100, bytes(range(200)))
+    assert store.read(GRANULE_BYTES - 97, 150) == bytes(range(3, 153))
+
+
 def test_the_last_byte_can_be_written_and_the_next_cannot(store: BlockStore) -> None:
     store.write(SIZE - 1, b"x")
     assert store.read(SIZE - 1, 1) == b"x"
