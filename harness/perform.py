@@ -125,7 +125,7 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
     usable = [path for path in dsm.paths if path.usable]
     if policy is LoadBalancePolicy.FAIL_OVER_ONLY:
         # As the applet: the path it shows Active stays Active, unless another one is preferred.
-        active = next((path for path in usable if path.state is PathState.ACTIVE_OPTIMIZED), usable[0])
+        active = next((path for path in usable if path.state is PathState.ACTIVE_OPTIMIZED), dsm.paths[0])
         if step.preferred is not None:
             active = next((path for path in usable if address(path) == step.preferred), active)
         wishes = [
@@ -134,12 +134,12 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
                 PathState.ACTIVE_OPTIMIZED if path is active else PathState.STANDBY,
                 preferred=path is active and step.preferred is not None,
             )
-            for path in usable
+            for path in dsm.paths
         ]
     else:
         wishes = [
             PathWish(path.path_id, PathState.STANDBY if address(path) in step.standby else PathState.ACTIVE_OPTIMIZED)
-            for path in usable
+            for path in dsm.paths
         ]
     dsm.set_policy(PolicyRequest(policy, tuple(wishes)))
 

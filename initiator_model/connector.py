@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-__all__ = ["Connector", "LoopConnector"]
+__all__ = ["Connector", "LoopConnector", "words"]
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -29,6 +29,11 @@ class Connector(Protocol):
             OSError: refused, unreachable, timed out, or ``source`` is no address of this host.
         """
         ...
+
+
+def words(error: BaseException) -> str:
+    """What went wrong, without the number an OSError puts before it; the class's name when it says nothing."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class LoopConnector:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from initiator_model.connector import Connector
+from initiator_model.connector import Connector, words
 from initiator_model.link import Link
 from initiator_model.login_chain import Hop, LoginError, LoginTerms, OnHop, log_in
 from initiator_model.profiles import SECOND_NS
@@ -77,7 +77,7 @@ async def discover(
     except TimeoutError:
         raise DiscoveryError(f"{portal.redirect_value}: no answer to SendTargets within {patience_s:g} s") from None
     except (LoginError, RemoteProtocolError, OSError) as error:
-        raise DiscoveryError(f"{portal.redirect_value}: {error}") from error
+        raise DiscoveryError(f"{portal.redirect_value}: {words(error)}") from error
     here = replace(TargetAddress.parse(link.remote), tpgt=params.target_portal_group_tag)
     found = tuple(record if record.addresses else replace(record, addresses=(here,)) for record in records)
     return Discovered(found, link.local, link.remote, logged_in.hops)

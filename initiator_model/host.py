@@ -50,8 +50,7 @@ class IscsiHost:
     """A host named ``name`` with the initiator name ``iqn``.
 
     ``random_bytes`` feeds ISIDs, first CmdSNs and CHAP challenges. ``mpio`` tells whether MPIO is installed.
-    ``can_be_active(target, paths)`` is False for an array on which a path beyond ``paths`` existing ones may only stand
-    by. Calls are made one at a time.
+    Calls are made one at a time.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class IscsiHost:
         random_bytes: Callable[[int], bytes],
         *,
         mpio: bool = True,
-        can_be_active: Callable[[str, int], bool] = lambda target, paths: True,
         observer: HostObserver | None = None,
     ) -> None:
         self.name = name
@@ -78,9 +76,7 @@ class IscsiHost:
         self._sessions: list[HostSession] = []
         self._persistent: list[LoginRequestRecord] = []
         self._identity = HostIdentity(iqn, profile, random_bytes)
-        self._claims = PathClaims(
-            profile, can_be_active=can_be_active, on_path=self._path_changed, on_disk=self._disk_changed
-        )
+        self._claims = PathClaims(profile, on_path=self._path_changed, on_disk=self._disk_changed)
         self._verifier = PathVerifier(profile.timers, lambda: self._sessions)
 
     # What the applet shows

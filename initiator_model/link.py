@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from initiator_model.connector import words
 from iscsi.constants import DEFAULT_MAX_RECV_DATA_SEGMENT_LENGTH
 from iscsi.errors import RemoteProtocolError
 from iscsi.framer import DamagedPdu, Framer
@@ -61,7 +62,7 @@ class Link(asyncio.Protocol):
         self._end("the target closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(str(exc) or type(exc).__name__ if exc is not None else "the connection was closed")
+        self._end(words(exc) if exc is not None else "the connection was closed")
 
     def pause_writing(self) -> None:
         self._paused = True

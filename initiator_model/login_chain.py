@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from initiator_model.connector import Connector
+from initiator_model.connector import Connector, words
 from initiator_model.link import Link
 from initiator_model.profiles import SECOND_NS, Timers
 from iscsi.chap import ChapCredentials
@@ -121,10 +121,10 @@ async def log_in(
         try:
             outcome = await _one_hop(link, terms, address, cmd_sn, connector, random_bytes)
         except (OSError, TimeoutError, RemoteProtocolError) as error:
-            link.abort(str(error))
-            ended(link.local, str(error))
+            link.abort(words(error))
+            ended(link.local, words(error))
             broken = isinstance(error, RemoteProtocolError)
-            reason = f"login at {address.redirect_value} failed: {error}"
+            reason = f"login at {address.redirect_value} failed: {words(error)}"
             raise LoginError(reason, tuple(hops), None, via is not None and not broken) from error
         except BaseException:
             link.abort("the login was given up")

@@ -29,13 +29,17 @@ class ProbeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogicalUnitFacts:
-    """One disk behind a session. ``identity`` is equal on every path to it; None when the unit does not say."""
+    """One disk behind a session. ``identity`` is equal on every path to it; None when the unit does not say.
+
+    ``standby``: the unit answers here, but says that this port may not carry I/O while another one does (04h/0Bh).
+    """
 
     lun: int
     inquiry: StandardInquiry
     serial: str
     identity: str | None
     capacity: Capacity
+    standby: bool = False
 
 
 async def probe(submit: Submit) -> list[LogicalUnitFacts]:
@@ -84,7 +88,17 @@ async def _unit(submit: Submit, lun: int) -> LogicalUnitFacts | None:
     if inquiry.peripheral != _DIRECT_ACCESS:
         return None
     identity, serial = await _identity(submit, lun)
-    return LogicalUnitFacts(lun, inquiry, serial, identity, await _capacity(submit, lun))
+    capacity = await _capacity(submit, lun)
+    return LogicalUnitFacts(lun, inquiry, serial, identity, capacity, await _in_standby(submit, lun))
+
+
+async def _in_standby(submit: Submit, lun: int) -> bool:
+    """Ask whether the unit is ready here; if it is not for another reason, the disk's own commands will find out."""
+    try:
+        await call(submit, "TEST UNIT READY", lun, scsi.test_unit_ready())
+    except CommandFailed as failure:
+        return failure.is_standby
+    return False
 
 
 async def _page(submit: Submit, lun: int, page: VpdPage) -> bytes:

@@ -15,6 +15,7 @@ from initiator_model.dsm import Dsm
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
+from initiator_model.policies import LoadBalancePolicy
 from initiator_model.profiles import Profile
 
 __all__ = ["ADAPTER_PORT", "PathClaims"]
@@ -27,16 +28,18 @@ OnDisk = Callable[[ClaimedDisk, bool, str], None]
 
 
 class PathClaims:
-    """The disks of one host. ``can_be_active(target, paths)`` is the array's word on one path more than ``paths``."""
+    """The disks of one host.
 
-    def __init__(
-        self, profile: Profile, *, can_be_active: Callable[[str, int], bool], on_path: OnPath, on_disk: OnDisk
-    ) -> None:
+    The policy an administrator chose for a disk is remembered by the disk's identity, as Windows keeps it in its
+    registry: it holds again when the disk comes back, after a reboot too.
+    """
+
+    def __init__(self, profile: Profile, *, on_path: OnPath, on_disk: OnDisk) -> None:
         self._profile = profile
-        self._can_be_active = can_be_active
         self._on_path = on_path
         self._on_disk = on_disk
         self._disks: list[ClaimedDisk] = []
+        self._chosen: dict[str, LoadBalancePolicy] = {}
 
     @property
     def disks(self) -> tuple[ClaimedDisk, ...]:
@@ -53,12 +56,11 @@ class PathClaims:
         session.path_check = partial(units_unchanged, units)
         for unit in units:
             claimed = self._known(owner, unit) or self._new_disk(owner, unit)
-            number_of_paths = len(claimed.disk.dsm.paths)
             path = Path(
                 source=session.local,
                 portal=session.remote,
                 scsi_address=ScsiAddress(ADAPTER_PORT, 0, owner.number, unit.lun),
-                can_be_active=self._can_be_active(owner.request.target, number_of_paths),
+                can_be_active=not unit.standby,
             )
             owner.paths.append((claimed, path))
             claimed.disk.add_path(path, session)
@@ -78,7 +80,7 @@ class PathClaims:
                     source=owner.session.local,
                     portal=owner.session.remote,
                     scsi_address=path.scsi_address,
-                    can_be_active=self._can_be_active(owner.request.target, len(known.disk.dsm.paths)),
+                    can_be_active=path.can_be_active,
                 )
                 owner.paths[index] = (known, fresh)
                 known.disk.add_path(fresh, owner.session)
@@ -119,8 +121,8 @@ class PathClaims:
         return None
 
     def _new_disk(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk:
-        symmetric = self._can_be_active(owner.request.target, 1)
-        dsm = Dsm(self._profile.default_policy(symmetric=symmetric), fail_back=self._profile.fail_back)
+        policy = self._chosen.get(unit.identity or "", self._profile.default_policy())
+        dsm = Dsm(policy, fail_back=self._profile.fail_back)
         disk = MpioDisk(
             dsm=dsm,
             timers=self._profile.timers,
@@ -133,11 +135,16 @@ class PathClaims:
         number = next(n for n in range(len(taken) + 1) if n not in taken)
         claimed = ClaimedDisk(number, owner.request.target, unit, disk)
         dsm.on_change = partial(self._on_path, claimed)
+        dsm.on_policy = partial(self._policy_chosen, claimed)
         disk.on_gone = partial(self._gone, claimed)
         self._disks.append(claimed)
         self._disks.sort(key=lambda one: one.number)
         self._on_disk(claimed, True, f"LUN {unit.lun} of {owner.request.target}")
         return claimed
+
+    def _policy_chosen(self, claimed: ClaimedDisk, policy: LoadBalancePolicy) -> None:
+        if claimed.facts.identity is not None:
+            self._chosen[claimed.facts.identity] = policy
 
     def _gone(self, claimed: ClaimedDisk, why: str) -> None:
         self._disks.remove(claimed)

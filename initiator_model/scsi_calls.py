@@ -14,7 +14,7 @@ from initiator_model.error_classes import words
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from iscsi import scsi
 from iscsi.constants import ScsiStatus, SenseKey
-from iscsi.sense import Sense
+from iscsi.sense import NOT_READY_STANDBY, Sense
 
 __all__ = ["UNIT_ATTENTIONS_MAX", "CommandFailed", "Submit", "call", "test_unit_ready"]
 
@@ -36,6 +36,12 @@ class CommandFailed(Exception):
         """The unit does not know the command, or not in this form."""
         return _sense_key(self.completion) is SenseKey.ILLEGAL_REQUEST
 
+    @property
+    def is_standby(self) -> bool:
+        """The unit is there, but its port may only stand by (SPC-4 5.15.2.7)."""
+        sense = _sense(self.completion)
+        return sense is not None and sense.code == NOT_READY_STANDBY.code
+
 
 async def call(submit: Submit, what: str, lun: int, cdb: bytes, read_length: int = 0) -> bytes:
     """Send one command, again after each unit attention, and return the data it read.
@@ -53,14 +59,14 @@ async def call(submit: Submit, what: str, lun: int, cdb: bytes, read_length: int
 
 
 async def test_unit_ready(submit: Submit, lun: int) -> str | None:
-    """The path check of the Microsoft DSM: None when the unit answers and is ready, else why it is not.
+    """The path check of the Microsoft DSM: None when the path leads to the unit, else why it does not.
 
-    A reservation held by another host is that host's affair: the path is fine.
+    A reservation held by another host is that host's affair, and a port that may only stand by is there all the same.
     """
     try:
         await call(submit, "TEST UNIT READY", lun, scsi.test_unit_ready())
     except CommandFailed as failure:
-        if failure.completion.status == ScsiStatus.RESERVATION_CONFLICT:
+        if failure.completion.status == ScsiStatus.RESERVATION_CONFLICT or failure.is_standby:
             return None
         return str(failure)
     return None
@@ -81,9 +87,14 @@ async def _once(submit: Submit, request: ScsiRequest) -> Completion:
 
 
 def _sense_key(completion: Completion) -> SenseKey | None:
+    sense = _sense(completion)
+    return None if sense is None else sense.key
+
+
+def _sense(completion: Completion) -> Sense | None:
     if completion.kind is not CompletionKind.COMPLETED or completion.status != ScsiStatus.CHECK_CONDITION:
         return None
     try:
-        return Sense.decode(completion.sense).key
+        return Sense.decode(completion.sense)
     except ValueError:
         return None

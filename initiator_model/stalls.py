@@ -52,7 +52,8 @@ def stall_bounds(
     timers = profile.timers
     hold_ns = timers.link_down_time_ns
     if reconnects:
-        hold_ns = min(hold_ns, timers.delay_between_reconnect_ns)
+        # The first request on the new nexus meets its unit attention and is sent again after RetryInterval.
+        hold_ns = min(hold_ns, timers.delay_between_reconnect_ns + timers.retry_interval_ns)
     least_ns = most_ns = 0
     if cause is StallCause.SILENT_NOP_ON:
         least_ns = timers.nop_out_timeout_ns

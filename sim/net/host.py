@@ -289,5 +289,6 @@ class Host:
         self.kill_process(reset=False)
 
     def boot(self) -> None:
-        """Come back with an empty memory: segments of former connections are answered by RST."""
+        """Come back with an empty memory: former connections get an RST, ephemeral ports start over."""
         self.up = True
+        self._next_port = self.tcp_profile.first_port

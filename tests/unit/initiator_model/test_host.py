@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from initiator_model.dsm import PolicyRequest
+from initiator_model.dsm import PolicyRefused, PolicyRequest
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ISDSC_TARGET_ALREADY_LOGGED_IN, ClaimedDisk, HostSession, InitiatorError
@@ -172,8 +172,12 @@ class TestWalkthrough:
             claimed = await bench.two_paths()
             assert states(claimed) == [ACTIVE, STANDBY]
             assert not claimed.disk.dsm.symmetric
+            with pytest.raises(PolicyRefused, match="cannot be active"):
+                claimed.disk.dsm.set_policy(
+                    PolicyRequest.all_active(LoadBalancePolicy.ROUND_ROBIN, claimed.disk.dsm.paths)
+                )
 
-        Bench(can_be_active=lambda target, paths: paths == 0).play(scenario)
+        Bench().play(scenario, active_passive=True)
 
 
 class TestRefusals:
@@ -339,6 +343,19 @@ class TestLogOffAndReboot:
                 bench.machine.sessions[1].session.remote,
             ]
             assert states(bench.machine.disk(VOLUME_IQN)) == [ACTIVE, STANDBY]
+
+        Bench().play(scenario)
+
+    def test_the_chosen_policy_holds_after_a_reboot(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.log_on(SOURCE_A, persistent=True)
+            await bench.log_on(SOURCE_B, persistent=True)
+            dsm = bench.machine.disk(VOLUME_IQN).disk.dsm
+            dsm.set_policy(PolicyRequest.all_active(LoadBalancePolicy.ROUND_ROBIN, dsm.paths))
+            assert await bench.machine.reboot() == []
+            claimed = bench.machine.disk(VOLUME_IQN)
+            assert claimed.disk.dsm.policy is LoadBalancePolicy.ROUND_ROBIN
+            assert states(claimed) == [ACTIVE, ACTIVE]
 
         Bench().play(scenario)
 
