@@ -77,17 +77,19 @@ async def _discover(bench: Bench, step: Discover) -> None:
 
 
 async def _login(bench: Bench, step: Login) -> None:
-    chap = None
-    if step.chap_user is not None and step.chap_secret is not None:
-        chap = ChapCredentials(step.chap_user, step.chap_secret.encode())
     await _site(bench, step.host).host.log_on(
         bench.target_names[step.volume],
         source=step.source,
         portal=TargetAddress(step.portal, bench.scenario.array.port) if step.portal else None,
         persistent=step.persistent,
         multipath=step.multipath,
-        chap=chap,
+        chap=_credentials(step.chap_user, step.chap_secret),
+        mutual_chap=_credentials(step.mutual_user, step.mutual_secret),
     )
+
+
+def _credentials(user: str | None, secret: str | None) -> ChapCredentials | None:
+    return None if user is None or secret is None else ChapCredentials(user, secret.encode())
 
 
 async def _logout(bench: Bench, step: Logout) -> None:

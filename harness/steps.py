@@ -65,11 +65,20 @@ class Login(VolumeStep):
     """The check box "Enable multi-path"."""
     chap_user: str | None = None
     chap_secret: str | None = None
+    mutual_user: str | None = None
+    """With mutual_secret: the array must prove itself, too (mutual CHAP)."""
+    mutual_secret: str | None = None
 
     @model_validator(mode="after")
     def _chap_complete(self) -> Self:
         if (self.chap_user is None) != (self.chap_secret is None):
             raise ValueError("chap_user and chap_secret go together")
+        if (self.mutual_user is None) != (self.mutual_secret is None):
+            raise ValueError("mutual_user and mutual_secret go together")
+        if self.mutual_user is not None and self.chap_user is None:
+            raise ValueError("mutual CHAP wants chap_user and chap_secret, too")
+        if self.mutual_secret is not None and self.mutual_secret == self.chap_secret:
+            raise ValueError("one secret must not serve both directions (RFC 7143 9.2.1)")
         return self
 
 
