@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,10 +42,14 @@ class Served:
     server: ArrayServer
     port: int
     log: list[str] = field(default_factory=list)
+    peers: list[TcpPeer] = field(default_factory=list)
 
-    async def connect(self, address: str = PORTALS[0], **options: Any) -> TcpPeer:
-        """A TCP connection to one of its addresses."""
-        return await TcpPeer.connect(address, self.port, **options)
+    async def connect(self, address: str = PORTALS[0], *, receive_buffer: int | None = None) -> TcpPeer:
+        """A TCP connection to one of its addresses; see `TcpPeer.connect`. It is closed with the array."""
+        peer = TcpPeer()
+        self.peers.append(peer)
+        await peer.connect(address, self.port, receive_buffer)
+        return peer
 
     async def session(self, number: int = 1, address: str = PORTALS[0], **options: Any) -> TcpPeer:
         """A connection that is logged in and has heard its unit attention."""
@@ -63,6 +68,8 @@ async def serving(**changes: Any) -> AsyncIterator[Served]:
             yield served
         finally:
             served.server.close()
+            for peer in served.peers:
+                peer.close()
             while served.server.connections():
                 await asyncio.sleep(0.01)
 
@@ -95,22 +102,19 @@ def _free_port() -> int:
 class TcpPeer:
     """An initiator on a bare socket: it reads only when told to."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
+    def __init__(self) -> None:
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
         self.cmd_sn = 1
         self.itt = 100
         self._framer = Framer(1 << 24)
         self._heard: list[Pdu] = []
 
-    @classmethod
-    async def connect(cls, address: str, port: int, *, receive_buffer: int | None = None) -> TcpPeer:
+    async def connect(self, address: str, port: int, receive_buffer: int | None = None) -> None:
         """Connect; ``receive_buffer`` bytes are all the kernel takes before the array has to wait."""
-        connection = socket.socket()
-        connection.setblocking(False)
         if receive_buffer is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        await asyncio.get_running_loop().sock_connect(connection, (address, port))
-        return cls(connection)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await asyncio.get_running_loop().sock_connect(self.socket, (address, port))
 
     async def send(self, data: bytes | Pdu) -> None:
         """Send bytes or a PDU; it may fail when the array has closed already."""
@@ -184,6 +188,11 @@ class TcpPeer:
 
     def close(self) -> None:
         """Close the socket."""
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Break the connection: SO_LINGER of 0 s makes close() send RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
 

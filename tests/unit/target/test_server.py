@@ -51,8 +51,6 @@ def test_a_portal_that_goes_down_breaks_its_connections_and_listens_no_more() ->
             await served.server.portal_up(PORTALS[0])
             back = await served.connect(PORTALS[0])
             assert isinstance(await back.login(1), LoginDone)
-            for peer in (there, front, back):
-                peer.close()
 
     asyncio.run(main())
 
@@ -64,7 +62,6 @@ def test_a_reinstated_session_loses_its_old_connection_at_once() -> None:
             new = await served.session(1, PORTALS[1])
             assert await old.hears_the_end() == []
             assert await new.read(1, 1) == block_data(1)
-            new.close()
 
     asyncio.run(main())
 
@@ -80,7 +77,8 @@ def test_a_silent_initiator_is_pinged_and_dropped_though_the_login_had_longer() 
             await peer.send(NopOut(ttt=ping.ttt, cmd_sn=peer.cmd_sn))
             assert isinstance(await peer.hear(), NopIn)
             assert await peer.hears_the_end() == []
-            assert served.log == [f"127.0.0.1 -> {PORTALS[0]}: silent for 0.2 s"]
+            (line,) = served.log
+            assert line.startswith(f"127.0.0.1 -> {PORTALS[0]}: silent for 0.2")
 
     asyncio.run(main())
 
@@ -94,7 +92,6 @@ def test_the_array_asks_everybody_to_log_out() -> None:
             event = await peer.hear()
             assert isinstance(event, AsyncMessage)
             assert (event.event, event.param3) == (AsyncEvent.LOGOUT_REQUEST, 5)
-            peer.close()
 
     asyncio.run(main())
 
@@ -116,12 +113,14 @@ def test_an_array_that_vanishes_says_nothing_more() -> None:
         async with serving() as served:
             peer = await served.session()
             (protocol,) = served.server.connections()
+            listeners = list(served.server._servers.values())
             served.server.vanish()
             await peer.send(peer.read_command(0, 1))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(peer.hear(), 0.05)
             protocol.drop()
-            peer.close()
+            for listener in listeners:
+                listener.close()
 
     asyncio.run(main())
 

@@ -6,6 +6,7 @@ Beside each of them a healthy session goes on reading and checking its data.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from iscsi.constants import RESERVED_TAG, LoginStatus
 from iscsi.login_initiator import LoginDone
-from iscsi.pdu import LoginRequest, LoginResponse, NopIn, NopOut, encode
+from iscsi.pdu import LoginRequest, LoginResponse, LogoutRequest, NopIn, NopOut, encode
 from target.config import Limits
 from tests.support.array_on_tcp import BLOCKS, GROUP_ADDRESS, PORTALS, Served, block_data, healthy_session, serving
 
@@ -112,11 +113,10 @@ def test_who_connects_and_says_nothing_is_dropped_after_the_login_timeout(first:
 def test_a_login_that_goes_on_for_ever_is_cut_off_by_the_same_timeout() -> None:
     async def misdeed(served: Served) -> None:
         peer = await served.connect()
-        with pytest.raises((ConnectionError, AssertionError)):
+        with contextlib.suppress(ConnectionError):
             for byte in encode(LoginRequest(itt=1, data=b"X" * 4096)):
                 await peer.send(bytes((byte,)))
                 await asyncio.sleep(0.02)
-        peer.close()
 
     (line,) = beside_a_healthy_session(misdeed, login_timeout_s=0.2)
     assert line.endswith("no login within 0.2 s")
@@ -165,11 +165,9 @@ def test_who_asks_for_much_and_never_reads_fills_a_bounded_buffer_and_is_dropped
         transport = greedy._transport
         assert transport is not None
         asked, most = 0, 0
-        with pytest.raises((ConnectionError, TimeoutError)):
+        with contextlib.suppress(ConnectionError):
             while True:
-                commands = b"".join(encode(peer.read_command(0, BLOCKS)) for _ in range(100))
-                async with asyncio.timeout(1.0):
-                    await peer.send(commands)
+                await peer.send(b"".join(encode(peer.read_command(0, BLOCKS)) for _ in range(100)))
                 asked += 100 * BLOCKS * 512
                 most = max(most, transport.get_write_buffer_size())
         assert asked > 4 * bound
@@ -182,19 +180,42 @@ def test_who_asks_for_much_and_never_reads_fills_a_bounded_buffer_and_is_dropped
     assert "silent for" in line
 
 
+def test_who_reads_late_gets_everything() -> None:
+    """The array stops reading from him, and takes it up again when he has caught up."""
+
+    async def misdeed(served: Served) -> None:
+        peer = await served.session(receive_buffer=4096)
+        (slow,) = [each for each in served.server.connections() if each.local == PORTALS[0]]
+        commands = [peer.read_command(0, BLOCKS) for _ in range(400)]
+        sending = asyncio.create_task(peer.send(b"".join(map(encode, commands))))
+        while not slow._paused:
+            await asyncio.sleep(0.01)
+        for command in commands:
+            read = b""
+            while len(read) < BLOCKS * 512:
+                answer: Any = await peer.hear()
+                assert answer.itt == command.itt
+                read += answer.data
+            assert read[-512:] == block_data(BLOCKS - 1)
+        await sending
+        assert await peer.read(9, 1) == block_data(9)
+        peer.close()
+
+    beside_a_healthy_session(misdeed, output_high_bytes=256 << 10, command_window=500)
+
+
 def test_who_never_reads_the_answer_to_his_logout_is_dropped_all_the_same() -> None:
     """The connection lingers so that the last answers get out; not for ever."""
 
     async def misdeed(served: Served) -> None:
         peer = await served.session(receive_buffer=4096)
-        for _ in range(100):
-            await peer.send(peer.read_command(0, BLOCKS))
-        peer.socket.shutdown(1)
+        reads = [peer.read_command(0, BLOCKS) for _ in range(400)]
+        await peer.send(b"".join(map(encode, [*reads, LogoutRequest(itt=1, immediate=False, cmd_sn=peer.cmd_sn)])))
         while len(served.server.connections()) > 1:
             await asyncio.sleep(0.01)
-        peer.close()
 
-    beside_a_healthy_session(misdeed, linger_s=0.2, nop_interval_s=0)
+    (line,) = beside_a_healthy_session(misdeed, linger_s=0.3, output_high_bytes=1 << 30, command_window=500)
+    assert line.endswith("logout")
 
 
 def test_a_connection_broken_in_the_middle_of_a_read() -> None:
@@ -203,8 +224,7 @@ def test_a_connection_broken_in_the_middle_of_a_read() -> None:
             peer = await served.session(number)
             for _ in range(20):
                 await peer.send(peer.read_command(0, BLOCKS))
-            peer.socket.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")  # SO_LINGER of 0 s: close() sends RST
-            peer.close()
+            peer.reset()
 
     beside_a_healthy_session(misdeed)
 
