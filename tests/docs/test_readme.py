@@ -38,7 +38,7 @@ def test_the_excerpt_of_the_readme_is_real(walkthrough: set[str]) -> None:
 
 
 def test_the_reconnect_in_the_redirect_page_is_real(walkthrough: set[str]) -> None:
-    lines = _lines("docs/redirect.md", r"^ {4,}21\.\d+ s|╰─⇢")
+    lines = _lines("docs/redirect.md", r"^ {3,}21\.\d+ s|╰─⇢")
     said = {re.sub(r"\s+", " ", line).strip() for line in walkthrough}
     assert len(lines) == 3
     assert [line for line in lines if re.sub(r"\s+", " ", line).strip() not in said] == []
