@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import scenario as model
+from harness.mistakes import Mistake, ScenarioError
 from iscsi.chap import ChapCredentials, ChapPolicy
 from target.config import (
     AccessRule,
     ArrayKind,
+    ConfigError,
     DirectLogin,
     GroupConfig,
     Limits,
@@ -32,7 +34,14 @@ def target_name(array: model.Array, volume: model.Volume) -> str:
 
 
 def group_config(array: model.Array, limits: Limits | None = None) -> GroupConfig:
-    """The target's configuration of a scenario's array. Raises ConfigError."""
+    """The target's configuration of a scenario's array. Raises ScenarioError for what only the target refuses."""
+    try:
+        return _group_config(array, limits or Limits())
+    except ConfigError as error:
+        raise ScenarioError([Mistake("", "array", str(error))]) from None
+
+
+def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
     fixed = array.placement.fixed if isinstance(array.placement, model.FixedPlacement) else None
     return GroupConfig(
         name=array.name,
@@ -56,7 +65,7 @@ def group_config(array: model.Array, limits: Limits | None = None) -> GroupConfi
         fixed_portal=fixed,
         direct_login=DirectLogin(array.direct_login),
         active_passive=array.active_passive,
-        limits=limits or Limits(),
+        limits=limits,
     )
 
 

@@ -1,7 +1,8 @@
 """The array of a run as a thing that lives on: its disks outlast the process that serves them.
 
 A killed array process loses its sessions, redirect tickets and unit attentions; what was written stays. `restart`
-makes a new process over the old disks.
+makes a new process over the old disks. Faults may overlap: a portal is up when nothing holds it down any more, and the
+process runs when nobody keeps it dead.
 """
 
 from __future__ import annotations
@@ -34,24 +35,47 @@ class ArraySite:
             volume.iqn.lower(): MemoryStore(volume.size_bytes) for volume in config.volumes
         }
         self._portals_down: list[str] = []
+        self._killed = 0
 
     async def start(self) -> None:
-        """Start the process and listen on every address."""
+        """Start the process and listen on every address that is up. Raises OSError when one cannot be had."""
         volumes = {
             volume.iqn.lower(): Volume(volume, lun_map(self.config, volume, self._stores[volume.iqn.lower()]))
             for volume in self.config.volumes
         }
         group = Group(self.config, volumes, self._on_decision)
         self.server = ArrayServer(group, self._random_bytes, self._log)
-        await self.server.start()
         for address in self._portals_down:
-            await self.server.portal_down(address)
+            group.set_portal(address, False)
+        for address in self.config.addresses:
+            if address not in self._portals_down:
+                await self._listen(self.server, address)
 
-    def forget_process(self) -> None:
-        """The process was killed: nothing of it runs on. Its network side is the world's to break."""
+    async def _listen(self, server: ArrayServer, address: str) -> None:
+        try:
+            await server.listen(address)
+        except OSError as error:
+            self.close()
+            reason = error.strerror or str(error)
+            raise OSError(error.errno, f"the array cannot listen at {address}:{self.config.port}: {reason}") from error
+
+    def break_off(self) -> None:
+        """Break every connection and stop listening: what the operating system does for a process that has died."""
+        if self.server is not None:
+            self.server.close()
+
+    def kill(self) -> None:
+        """The process dies, and nothing of it runs on. Its network side is the world's to break."""
+        self._killed += 1
         if self.server is not None:
             self.server.vanish()
             self.server = None
+
+    async def restart(self) -> None:
+        """Undo one `kill`; after the last one there is a new process over the old disks."""
+        self._killed -= 1
+        if not self._killed:
+            await self.start()
 
     async def portal_down(self, address: str) -> None:
         """The array notices that one of its interfaces is gone."""
@@ -60,13 +84,12 @@ class ArraySite:
             await self.server.portal_down(address)
 
     async def portal_up(self, address: str) -> None:
-        """It is back."""
+        """Undo one `portal_down`; after the last one the interface is back."""
         self._portals_down.remove(address)
-        if self.server is not None:
+        if self.server is not None and address not in self._portals_down:
             await self.server.portal_up(address)
 
     def close(self) -> None:
         """The run is over."""
-        if self.server is not None:
-            self.server.close()
-            self.server = None
+        self.break_off()
+        self.server = None

@@ -14,45 +14,67 @@ from initiator_model.disk import DiskError, DiskRemoved
 
 READ_BLOCKS = 128
 """Blocks per audit read: one read of adjacent blocks is as good as many."""
+POLL_S = 0.1
+"""How often a volume without a path is looked at."""
 MAX_SHOWN = 5
 
 
 async def audit(bench: Bench, within_s: float) -> None:
-    """Judge "content" and "accepted"; bounded by ``within_s`` of the world's time."""
+    """Judge "accepted", "exactly once", "audit" and "content"; bounded by ``within_s`` of the world's time."""
+    if bench.journal.refused:
+        refused = bench.journal.refused
+        why = f"I/O was refused: {refused[0]}"
+        bench.judge(Judgement("accepted", False, why, {"refused": refused[:MAX_SHOWN]}, kind="liveness"))
+    if bench.journal.twice:
+        twice = bench.journal.twice
+        bench.judge(Judgement("exactly once", False, twice[0], {"twice": twice[:MAX_SHOWN]}))
     findings = [str(finding) for finding in bench.journal.findings]
-    try:
-        async with asyncio.timeout(within_s):
-            for volume, ledger in bench.ledgers.items():
-                if ledger.blocks_written:
-                    findings += await _read_back(bench, volume)
-    except TimeoutError:
-        bench.judge(Judgement("audit", False, f"reading back took longer than {within_s:g} s", {}, kind="liveness"))
-        return
-    written = sum(len(ledger.blocks_written) for ledger in bench.ledgers.values())
-    if written or findings:
-        why = f"{written} blocks were written and read back; each holds the last acknowledged write"
+    read = 0
+    for volume, ledger in bench.ledgers.items():
+        written = ledger.blocks_written
+        if not written:
+            continue
+        if not any(site.is_logged_on(volume) for site in bench.hosts.values()):
+            bench.tell(f"{volume} is not read back: no host is logged on to it")
+            continue
+        complaints: list[str] = []
+        try:
+            async with asyncio.timeout(within_s):
+                findings += await _read_back(bench, volume, complaints)
+        except TimeoutError:
+            why = f"{volume} could not be read back within {within_s:g} s of healing everything: {complaints[-1]}"
+            bench.judge(Judgement("audit", False, why, {"volume": volume}, kind="liveness"))
+        else:
+            read += len(written)
+    if read or findings:
+        why = f"{read} blocks were written and read back; each holds the last acknowledged write"
         if findings:
             why = f"{len(findings)} reads or blocks are wrong: {'; '.join(findings[:MAX_SHOWN])}"
         bench.judge(Judgement("content", not findings, why, {"findings": findings[:MAX_SHOWN]}))
-    if bench.journal.refused:
-        refused = bench.journal.refused
-        bench.judge(Judgement("accepted", False, f"I/O was refused: {refused[0]}", {"refused": refused[:MAX_SHOWN]}))
 
 
-async def _read_back(bench: Bench, volume: str) -> list[str]:
-    site = _host_with(bench, volume)
-    if site is None:
-        return [f"no host can read {volume} back"]
-    ledger, disk = bench.ledgers[volume], site.claimed(volume).disk
+async def _read_back(bench: Bench, volume: str, complaints: list[str]) -> list[str]:
+    ledger = bench.ledgers[volume]
     findings: list[str] = []
     for first, count in _runs(ledger.blocks_written):
-        try:
-            data = await disk.read(first, count)
-        except (DiskError, DiskRemoved) as error:
-            findings.append(f"{volume}: {count} blocks at {first} cannot be read back: {error}")
-            continue
+        complaints.append(f"{count} blocks at {first} take that long")
+        data = await _read(bench, volume, first, count, complaints)
         findings += [f"{volume}: {finding}" for finding in ledger.judge_final(first, data)]
     return findings
+
+
+async def _read(bench: Bench, volume: str, first: int, count: int, complaints: list[str]) -> bytes:
+    """Read over whatever path there is, until it works: sessions may still be on their way back."""
+    while True:
+        site = _host_with(bench, volume)
+        if site is None:
+            complaints.append("no host has a path")
+        else:
+            try:
+                return await site.claimed(volume).disk.read(first, count)
+            except (DiskError, DiskRemoved) as error:
+                complaints.append(f"{count} blocks at {first}: {error}")
+        await asyncio.sleep(POLL_S)
 
 
 def _host_with(bench: Bench, volume: str) -> HostSite | None:

@@ -44,6 +44,8 @@ class Bench:
         self.recorder = FailoverRecorder(self._now)
         self.journal = Journal(self._now)
         self.journal.on_good = self.recorder.completed
+        self.journal.on_busy = self.recorder.busy
+        self.journal.on_idle = self.recorder.idle
         self.causes = StallCauses(scenario)
 
     def enter(self, world: World) -> None:
@@ -54,9 +56,21 @@ class Bench:
                 model, self.scenario, self.world, self.target_names, self.recorder, self.tell
             )
 
+    def power_off(self, host: str) -> None:
+        """A host's machine goes down, and with it the workloads that ran there: they ask for nothing any more."""
+        for run in self.running.values():
+            if run.host == host:
+                run.stop()
+        self.hosts[host].host.power_off("the host went down")
+
     def boot(self, host: str) -> None:
         """A host's machine is up again: its persistent logins are made in the background."""
         self._boots.append(self.world.loop.create_task(self.hosts[host].boot()))
+
+    async def booted(self) -> None:
+        """Wait until the hosts that boot have made their logins, or given up."""
+        for task in self._boots:
+            await task
 
     def _now(self) -> int:
         return self.world.now_ns()
@@ -139,6 +153,6 @@ class Bench:
             max_data_segment_bytes=offered.max_recv_data_segment_length,
         )
 
-    def expected_stall_ns(self, failover: Failover) -> int:
+    def expected_stall_ns(self, failover: Failover) -> int | None:
         """See `RunFacts.expected_stall_ns`."""
         return self.causes.expected_stall_ns(failover.cause, self.hosts[failover.host].profile)

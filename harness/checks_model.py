@@ -12,7 +12,7 @@ from harness.fields import DurationNs, Ip, Label, Listing, RateBitsPerS, Share, 
 
 PolicyName = Literal["failover-only", "round-robin"]
 PathStateName = Literal["Active", "Standby", "Failed", "Undetermined"]
-TargetStateName = Literal["Connected", "Inactive", "Reconnecting"]
+TargetStateName = Literal["Connected", "Inactive"]
 
 
 class ThroughputCheck(Table):

@@ -229,7 +229,11 @@ def _stall(check: StallCheck, scenario: Scenario, result: Result, facts: RunFact
         low, high = (None if bound is None else bound / 1e9 for bound in (check.min_ns, check.max_ns))
         ok = (low is None or last.stall_s >= low) and (high is None or last.stall_s <= high)
         return Judgement(name, ok, f"{told}; expected {_between(low, high)} s", evidence)
-    expected_s = facts.expected_stall_ns(last) / 1e9
+    expected_ns = facts.expected_stall_ns(last)
+    if expected_ns is None:
+        why = f"{told}; no fault of the scenario explains the loss, so only min and/or max can be expected of it"
+        return Judgement(name, False, why, evidence)
+    expected_s = expected_ns / 1e9
     evidence["expected_s"] = expected_s
     ok = abs(last.stall_s - expected_s) <= check.within * expected_s
     return Judgement(name, ok, f"{told}; the timers give {expected_s:.3f} s, within {check.within:.0%}", evidence)

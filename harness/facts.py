@@ -28,5 +28,5 @@ class RunFacts(Protocol):
     def framing(self, host: str, volume: str) -> Framing:
         """What the host's sessions to the volume wrap their data in."""
 
-    def expected_stall_ns(self, failover: Failover) -> int:
-        """How long the profile's timers let I/O stand still after such a loss."""
+    def expected_stall_ns(self, failover: Failover) -> int | None:
+        """How long the profile's timers let I/O stand still after such a loss; None when no fault explains it."""

@@ -46,10 +46,19 @@ class Table(BaseModel):
 
 
 def _ip(text: str) -> str:
+    expected = f'expected the IPv4 address of one interface such as "192.168.51.1", got "{text}"'
     try:
-        return str(ipaddress.IPv4Address(text))
+        address = ipaddress.IPv4Address(text)
     except ValueError:
-        raise ValueError(f'expected an IPv4 address such as "192.168.51.1", got "{text}"') from None
+        raise ValueError(expected) from None
+    if _is_no_host(address):
+        raise ValueError(expected)
+    return str(address)
+
+
+def _is_no_host(address: ipaddress.IPv4Address) -> bool:
+    """0.0.0.0 would mean every interface, a multicast or broadcast address no single one."""
+    return address.is_unspecified or address.is_multicast or address == ipaddress.IPv4Address("255.255.255.255")
 
 
 def _interface(text: str) -> str:
@@ -57,9 +66,12 @@ def _interface(text: str) -> str:
     if "/" not in text:
         raise ValueError(expected)
     try:
-        return ipaddress.IPv4Interface(text).with_prefixlen
+        interface = ipaddress.IPv4Interface(text)
     except ValueError:
         raise ValueError(expected) from None
+    if _is_no_host(interface.ip):
+        raise ValueError(expected)
+    return interface.with_prefixlen
 
 
 def _subnet(text: str) -> str:

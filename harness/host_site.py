@@ -79,6 +79,10 @@ class HostSite(HostObserver):
         except InitiatorError:
             return ()
 
+    def is_logged_on(self, volume: str) -> bool:
+        """Whether there is a session to the volume, even one that is trying to come back."""
+        return any(owner.request.target == self._target_names[volume] for owner in self.host.sessions)
+
     def policy(self, volume: str) -> str | None:
         """The disk's policy by its option name; None without a disk."""
         try:

@@ -7,6 +7,9 @@ ended unknown may or may not have happened, so they only ever add to what is all
 
 This judges each block as a register of its own, which is what SCSI promises; it looks at the logical I/O, above the
 DSM, so a retry that took effect after a later write was acknowledged shows as a stale value.
+
+What came before what is the order in which the ledger was told, not a clock: a closed loop begins its next write in
+the same nanosecond in which the last one ended, and those two are in order all the same.
 """
 
 from __future__ import annotations
@@ -40,9 +43,9 @@ def writer_of(block: bytes, lba: int) -> int | None:
 @dataclass(slots=True)
 class _Write:
     number: int
-    begun_ns: int
-    ended_ns: int | None = None  # acknowledged then; None while open, failed or unknown
-    out_ns: int | None = None  # when a later write made its value impossible
+    begun: int  # times are counts of what the ledger was told
+    ended: int | None = None  # acknowledged then; None while open, failed or unknown
+    out: int | None = None  # when a later write made its value impossible
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +64,13 @@ class Finding:
 
 
 class Ledger:
-    """The writes of one volume. Times in ns on one clock; blocks of ``block_size`` bytes."""
+    """The writes of one volume, in blocks of ``block_size`` bytes. To be told of each event as it happens."""
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self._blocks: dict[int, list[_Write]] = {}
-        self._open_reads: dict[int, int] = {}
+        self._open_reads: dict[int, int] = {}  # oldest first
+        self._events = 0
         self._zeros = b""
 
     @property
@@ -74,34 +78,36 @@ class Ledger:
         """Every block some write was begun on, in ascending order."""
         return sorted(self._blocks)
 
-    def write_begins(self, number: int, lba: int, blocks: int, now_ns: int) -> None:
+    def write_begins(self, number: int, lba: int, blocks: int) -> None:
         """A logical write is handed to the disk."""
+        now = self._tick()
         for block in range(lba, lba + blocks):
             writes = self._blocks.setdefault(block, [_Write(NEVER_WRITTEN, -1, -1)])
-            writes.append(_Write(number, now_ns))
+            writes.append(_Write(number, now))
 
-    def write_ends(self, number: int, lba: int, blocks: int, ok: bool, now_ns: int) -> None:
+    def write_ends(self, number: int, lba: int, blocks: int, ok: bool) -> None:
         """It was acknowledged (``ok``), or it failed or its outcome is unknown."""
         if not ok:
             return
-        oldest_read_ns = min(self._open_reads.values(), default=now_ns)
+        now = self._tick()
+        oldest_read = next(iter(self._open_reads.values()), now)
         for block in range(lba, lba + blocks):
             writes = self._blocks[block]
             this = next(write for write in writes if write.number == number)
-            this.ended_ns = now_ns
+            this.ended = now
             for write in writes:
-                if write.ended_ns is not None and write.ended_ns < this.begun_ns and write.out_ns is None:
-                    write.out_ns = now_ns
-            if len(writes) > 2:
-                self._blocks[block] = [w for w in writes if w.out_ns is None or w.out_ns >= oldest_read_ns]
+                if write.ended is not None and write.ended < this.begun and write.out is None:
+                    write.out = now
+            if len(writes) > 1:
+                self._blocks[block] = [w for w in writes if w.out is None or w.out > oldest_read]
 
-    def read_begins(self, number: int, now_ns: int) -> None:
+    def read_begins(self, number: int) -> None:
         """A logical read is handed to the disk."""
-        self._open_reads[number] = now_ns
+        self._open_reads[number] = self._tick()
 
     def read_ends(self, number: int, lba: int, data: bytes | None) -> Finding | None:
         """It returned ``data``, or None when it failed; the first block that is wrong, if any."""
-        begun_ns = self._open_reads.pop(number)
+        begun = self._open_reads.pop(number)
         if data is None:
             return None
         if not self._blocks:
@@ -111,7 +117,7 @@ class Ledger:
                 return None
         size = self.block_size
         for offset in range(0, len(data), size):
-            finding = self._judge(lba + offset // size, data[offset : offset + size], begun_ns)
+            finding = self._judge(lba + offset // size, data[offset : offset + size], begun)
             if finding is not None:
                 return finding
         return None
@@ -122,14 +128,14 @@ class Ledger:
         found = (self._judge(lba + at // size, data[at : at + size], None) for at in range(0, len(data), size))
         return [finding for finding in found if finding is not None]
 
-    def _judge(self, lba: int, block: bytes, begun_ns: int | None) -> Finding | None:
+    def _judge(self, lba: int, block: bytes, begun: int | None) -> Finding | None:
         found = writer_of(block, lba)
         writes = self._blocks.get(lba)
         if writes is None:
             return None if found == NEVER_WRITTEN else Finding(lba, found, (NEVER_WRITTEN,))
-        allowed = [
-            write.number
-            for write in writes
-            if write.out_ns is None or (begun_ns is not None and write.out_ns > begun_ns)
-        ]
+        allowed = [write.number for write in writes if write.out is None or (begun is not None and write.out > begun)]
         return None if found in allowed else Finding(lba, found, tuple(allowed))
+
+    def _tick(self) -> int:
+        self._events += 1
+        return self._events

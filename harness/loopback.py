@@ -14,15 +14,23 @@ from harness.load import scenario_from
 from harness.mistakes import Mistake, ScenarioError
 from harness.scenario import Array, Scenario
 
+EVERYBODY = "0.0.0.0/0"
+"""The network of an access rule that lets anyone in; it means the same on loopback."""
+
 _ADDRESS = re.compile(r"(\d{1,3}\.\d{1,3})\.(\d{1,3}\.\d{1,3})((?:/\d{1,2}|:\d{1,5})?)")
+
+LOOPBACK_PREFIX = 8
 
 
 def loopback_address(address: str) -> str:
-    """127.0.51.2 of 192.168.51.2; a prefix or a port behind it is kept."""
+    """127.0.51.2 of 192.168.51.2; a prefix or a port behind it is kept. No prefix is shorter than loopback's own 8."""
     match = _ADDRESS.fullmatch(address)
-    if match is None or match[1] == "0.0":
+    if match is None or address == EVERYBODY:
         return address
-    return f"127.0.{match[2]}{match[3]}"
+    rest = match[3]
+    if rest.startswith("/"):
+        rest = f"/{max(int(rest[1:]), LOOPBACK_PREFIX)}"
+    return f"127.0.{match[2]}{rest}"
 
 
 def scenario_on_loopback(scenario: Scenario) -> Scenario:

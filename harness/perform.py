@@ -10,6 +10,7 @@ from harness.bench import Bench
 from harness.checks_model import StateCheck
 from harness.expectations import judge_now
 from harness.host_site import HostSite
+from harness.patience import longest_io_ns
 from harness.result import FailureKind
 from harness.steps import (
     AnyStep,
@@ -30,7 +31,7 @@ from harness.steps import (
 )
 from harness.units import format_duration
 from harness.workload import WorkloadRun
-from initiator_model.dsm import PolicyRefused, PolicyRequest
+from initiator_model.dsm import Dsm, PolicyRefused, PolicyRequest
 from initiator_model.host_records import InitiatorError
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy, PathWish
@@ -39,7 +40,6 @@ from iscsi.discovery import TargetAddress
 
 POLL_S = 0.01
 """How often a `wait until` looks."""
-BOOT_S = 120.0
 
 
 class StepFailed(Exception):
@@ -121,29 +121,40 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
     dsm = _site(bench, step.host).claimed(step.volume).disk.dsm
     policy = LoadBalancePolicy.from_option(step.policy)
 
-    def address(path: Path) -> str:
-        return path.source.rpartition(":")[0]
-
-    usable = [path for path in dsm.paths if path.usable]
-    if policy is LoadBalancePolicy.FAIL_OVER_ONLY:
-        # As the applet: the path it shows Active stays Active, unless another one is preferred.
-        active = next((path for path in usable if path.state is PathState.ACTIVE_OPTIMIZED), dsm.paths[0])
-        if step.preferred is not None:
-            active = next((path for path in usable if address(path) == step.preferred), active)
-        wishes = [
-            PathWish(
-                path.path_id,
-                PathState.ACTIVE_OPTIMIZED if path is active else PathState.STANDBY,
-                preferred=path is active and step.preferred is not None,
-            )
-            for path in dsm.paths
-        ]
-    else:
-        wishes = [
-            PathWish(path.path_id, PathState.STANDBY if address(path) in step.standby else PathState.ACTIVE_OPTIMIZED)
-            for path in dsm.paths
-        ]
+    sources = [_source(path) for path in dsm.paths]
+    for wanted in [*([step.preferred] if step.preferred is not None else []), *step.standby]:
+        if wanted not in sources:
+            raise PolicyRefused(f"{step.volume} has no path from {wanted}; there are paths from: {', '.join(sources)}")
+    active = _working_path(dsm, step) if policy is LoadBalancePolicy.FAIL_OVER_ONLY else None
+    wishes = [
+        PathWish(
+            path.path_id,
+            PathState.STANDBY if _stands_by(path, active, step) else PathState.ACTIVE_OPTIMIZED,
+            preferred=_source(path) == step.preferred,
+        )
+        for path in dsm.paths
+    ]
     dsm.set_policy(PolicyRequest(policy, tuple(wishes)))
+
+
+def _working_path(dsm: Dsm, step: SetPolicy) -> Path | None:
+    """As the applet under Fail Over Only: the path it shows Active stays Active, unless the user names another one."""
+    if step.preferred is not None:
+        return next(path for path in dsm.paths if _source(path) == step.preferred)
+    candidates = [path for path in dsm.paths if _source(path) not in step.standby]
+    usable = [path for path in candidates if path.usable]
+    active = [path for path in usable if path.state is PathState.ACTIVE_OPTIMIZED]
+    return next(iter([*active, *usable, *candidates]), None)
+
+
+def _stands_by(path: Path, active: Path | None, step: SetPolicy) -> bool:
+    if LoadBalancePolicy.from_option(step.policy) is LoadBalancePolicy.FAIL_OVER_ONLY:
+        return path is not active
+    return _source(path) in step.standby
+
+
+def _source(path: Path) -> str:
+    return path.source.rpartition(":")[0]
 
 
 async def _workload(bench: Bench, step: Workload) -> None:
@@ -160,8 +171,21 @@ async def _workload(bench: Bench, step: Workload) -> None:
     bench.running[step.name] = run
     run.start()
     if not step.background:
-        await run.finished
+        await _finished(run, longest_io_ns(site.profile.timers))
         bench.end_phase(step.name)
+
+
+async def _finished(run: WorkloadRun, patience_ns: int) -> None:
+    """Wait for a workload as long as something comes back. Raises StepFailed when nothing has for ``patience_ns``."""
+    while not run.finished.done():
+        before = run.returned
+        try:
+            async with asyncio.timeout(patience_ns / 1e9):
+                await asyncio.shield(run.finished)
+        except TimeoutError:
+            if run.open and run.returned == before:
+                why = f"none of {run.open} I/Os of {run.step.name} came back within {format_duration(patience_ns)}"
+                raise StepFailed(why, {"open": run.open}, kind="liveness") from None
 
 
 async def _stop(bench: Bench, step: Stop) -> None:
@@ -169,28 +193,31 @@ async def _stop(bench: Bench, step: Stop) -> None:
     if run is None:
         return
     run.stop()
-    await run.finished
+    await _finished(run, longest_io_ns(bench.hosts[run.host].profile.timers))
     bench.end_phase(step.name)
 
 
 async def _fault(bench: Bench, step: Fault) -> None:
     mischief = bench.world.mischief(
         step,
-        lambda host: bench.hosts[host].host.power_off("the host went down"),
-        lambda host: bench.boot(host),
+        bench.power_off,
+        bench.boot,
     )
     bench.recorder.fault(step.fault_name)
     bench.trace.event(bench.world.now_ns(), "fault", name=step.fault_name, fault=step.kind, place=step.place)
     bench.narrator.fault(f"{step.kind.replace('_', ' ')}: {step.place}", bench.world.now_ns())
-    await mischief.apply()
     bench.standing[step.fault_name] = mischief
+    await mischief.apply()
 
 
 async def _heal(bench: Bench, step: Heal) -> None:
     mischief = bench.standing.pop(step.name)
     bench.trace.event(bench.world.now_ns(), "heal", name=step.name)
     bench.narrator.fault(f"mended: {step.name}", bench.world.now_ns())
-    await mischief.heal()
+    try:
+        await mischief.heal()
+    except OSError as error:
+        raise StepFailed(f"{step.name} cannot be mended: {error.strerror or error}") from error
 
 
 async def _wait(bench: Bench, step: Wait) -> None:

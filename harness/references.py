@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import timer_overrides
+from harness import standing_faults, timer_overrides
 from harness.mistakes import did_you_mean, dotted
 from harness.units import UnitError, parse_size
 from initiator_model.profiles import PROFILES
@@ -181,7 +181,7 @@ def _hosts(raw: Row) -> Iterator[Finding]:
 
 
 def _steps(raw: Row, names: _Names) -> Iterator[Finding]:
-    faults: list[str] = []
+    yield from standing_faults.check(rows(raw, "steps"))
     background: list[str] = []
     for index, step in rows(raw, "steps"):
         here: Path = ("steps", index)
@@ -191,10 +191,6 @@ def _steps(raw: Row, names: _Names) -> Iterator[Finding]:
                 yield from _workload_fits(here, step, raw)
                 if step.get("background") is True and (name := _text(step, "name")):
                     background.append(name)
-            case "fault":
-                faults.append(_fault_name(step))
-            case "heal":
-                yield from _known(here, step, "name", faults, "earlier fault")
             case "stop":
                 yield from _known(here, step, "name", background, "earlier background workload")
             case "expect":
@@ -227,11 +223,6 @@ def _size(value: object) -> int | None:
         return parse_size(value)
     except UnitError:
         return None
-
-
-def _fault_name(step: Row) -> str:
-    place = _text(step, "nic") or _text(step, "portal") or _text(step, "host") or "array"
-    return _text(step, "name") or f"{step.get('kind')} {place}"
 
 
 def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:

@@ -91,8 +91,10 @@ def _refuse_faults_without_meaning(scenario: Scenario) -> None:
 
 
 async def _story(bench: Bench, steps: list[AnyStep]) -> None:
-    await bench.world.site.start()
-    failed = False
+    try:
+        await bench.world.site.start()
+    except OSError as error:
+        raise ScenarioError([Mistake("", "array", error.strerror or str(error))]) from error
     for step in steps:
         if step.at_ns is not None and bench.world.now_ns() < step.at_ns:
             await asyncio.sleep((step.at_ns - bench.world.now_ns()) / 1e9)
@@ -102,36 +104,44 @@ async def _story(bench: Bench, steps: list[AnyStep]) -> None:
             await perform(bench, step)
         except StepFailed as failure:
             bench.judge(Judgement(f"step {step.do}", False, failure.why, failure.evidence, kind=failure.kind))
-            failed = True
             break
-    await _wind_up(bench, failed)
+    await _wind_up(bench)
 
 
-async def _wind_up(bench: Bench, failed: bool) -> None:
+async def _wind_up(bench: Bench) -> None:
     """Heal, drain, audit, log out; each within a bound."""
     for name, mischief in list(bench.standing.items()):
-        await mischief.heal()
         del bench.standing[name]
+        bench.trace.event(bench.world.now_ns(), "heal", name=name)
         bench.narrator.fault(f"mended at the end: {name}", bench.world.now_ns())
+        try:
+            await mischief.heal()
+        except OSError as error:
+            bench.judge(Judgement("heal", False, f"{name} cannot be mended: {error.strerror or error}"))
     for run in list(bench.running.values()):
         run.stop()
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            for name, run in list(bench.running.items()):
-                await run.finished
-                bench.end_phase(name)
-    except TimeoutError:
-        stuck = sum(run.open for run in bench.running.values())
-        bench.judge(
-            Judgement(
-                "drain", False, f"{stuck} I/Os did not end within {DRAIN_S:g} s of the last step", {}, kind="liveness"
-            )
-        )
+    drained = await _drained(bench)
     if bench.connections_due:
         bench.take_connections()
-    if not failed:
+    if drained:
         await audit(bench, DRAIN_S)
     bench.ended_ns = bench.world.now_ns()
     for site in bench.hosts.values():
         await site.shut_down()
     bench.world.site.close()
+
+
+async def _drained(bench: Bench) -> bool:
+    """Wait until every workload's I/O has come back and every host that boots is up; judge "drain" when they do not."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            for name, run in list(bench.running.items()):
+                await run.finished
+                bench.end_phase(name)
+            await bench.booted()
+    except TimeoutError:
+        stuck = sum(run.open for run in bench.running.values())
+        why = f"{stuck} I/Os did not end" if stuck else "a host was still logging on"
+        bench.judge(Judgement("drain", False, f"{why} {DRAIN_S:g} s after the last step", kind="liveness"))
+        return False
+    return True

@@ -62,10 +62,7 @@ async def _serve(array: Array, say: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        await server.start()
-    except OSError as error:
-        raise ServeError(f"cannot listen: {error.strerror or error}") from None
-    try:
+        await _listen(server)
         for line in greeting(config):
             say(line)
         await stop.wait()
@@ -74,6 +71,16 @@ async def _serve(array: Array, say: Callable[[str], None]) -> None:
         server.close()
         _close_stores(group)
     say("stopped")
+
+
+async def _listen(server: ArrayServer) -> None:
+    config = server.group.config
+    for address in config.addresses:
+        try:
+            await server.listen(address)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ServeError(f"cannot listen at {address}:{config.port}: {reason}") from None
 
 
 def greeting(config: GroupConfig) -> list[str]:

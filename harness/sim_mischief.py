@@ -2,6 +2,8 @@
 
 The array watches its own interfaces: it sees a lost carrier at once, stops redirecting logins there, and moves the
 group address to another interface. It does not see a blackhole or a slow link.
+
+Faults may overlap at one place, and heal in any order: what several of them break is whole when the last is healed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from harness.steps import Fault
 from harness.world import Mischief
 from sim import faults
+from sim.net.nic import Nic
 
 if TYPE_CHECKING:
     from harness.sim_world import SimWorld
@@ -57,6 +60,38 @@ class _OnPortal:
         await self._world.site.portal_up(self._address)
 
 
+class RateFault:
+    """An interface negotiates another rate. Of several the last one holds; without any it has its own again."""
+
+    def __init__(self, nic: Nic, standing: list[RateFault], rate_bits_per_s: int) -> None:
+        self._nic = nic
+        self._standing = standing
+        self._rate_bits_per_s = rate_bits_per_s
+        self._fault: faults.Rate | None = None
+
+    async def apply(self) -> None:
+        for other in self._standing:
+            other._let_go()
+        self._standing.append(self)
+        self._hold()
+
+    async def heal(self) -> None:
+        self._let_go()
+        self._standing.remove(self)
+        if self._standing:
+            self._standing[-1]._hold()
+
+    def _hold(self) -> None:
+        if self._fault is None:
+            self._fault = faults.Rate(self._nic, self._rate_bits_per_s)
+            self._fault.apply()
+
+    def _let_go(self) -> None:
+        if self._fault is not None:
+            self._fault.heal()
+            self._fault = None
+
+
 class _ArrayKill:
     """The array's process is killed and later started again; its disks stay."""
 
@@ -65,12 +100,12 @@ class _ArrayKill:
         self._fault = faults.ProcessKill(world.array_host)
 
     async def apply(self) -> None:
-        self._world.site.forget_process()
+        self._world.site.kill()
         self._fault.apply()
 
     async def heal(self) -> None:
         self._fault.heal()
-        await self._world.site.start()
+        await self._world.site.restart()
 
 
 class _HostReboot:
@@ -99,17 +134,18 @@ def make_mischief(
         return _ArrayKill(world)
     if fault.kind == "host_reboot":
         assert fault.host is not None
-        return _HostReboot(world, fault.host, reboot, boot)
+        return world.shared(f"host_reboot {fault.host}", _HostReboot(world, fault.host, reboot, boot))
     nic = world.nic(fault.nic) if fault.nic is not None else world.portal_nic(fault.portal or "")
     if fault.kind == "portal_down":
         assert fault.portal is not None
-        return _OnPortal(world, faults.PortalDown(nic, fault.portal), fault.portal)
+        down = _OnPortal(world, faults.PortalDown(nic, fault.portal), fault.portal)
+        return world.shared(f"portal_down {fault.portal}", down)
     if fault.kind == "link_down":
-        down = faults.LinkDown(nic, carrier=not fault.carrier)  # there it says whether the carrier is lost
+        cable = faults.LinkDown(nic, carrier=not fault.carrier)  # there it says whether the carrier is lost
         noticed = fault.portal is not None and not fault.carrier
-        return _OnPortal(world, down, fault.portal or "") if noticed else _OnNetwork(down)
+        return _OnPortal(world, cable, fault.portal or "") if noticed else _OnNetwork(cable)
     if fault.kind == "blackhole":
         return _OnNetwork(faults.Blackhole(nic))
     if fault.kind == "latency":
         return _OnNetwork(faults.Latency(nic, fault.extra_ns or 0))
-    return _OnNetwork(faults.Rate(nic, fault.rate_bits_per_s or 0))
+    return RateFault(nic, world.rates.setdefault(nic.label, []), fault.rate_bits_per_s or 0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import ipaddress
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -13,10 +15,10 @@ from harness.array_site import ArraySite
 from harness.capture import Capture
 from harness.scenario import Host as HostModel
 from harness.scenario import Scenario
-from harness.sim_mischief import make_mischief
+from harness.sim_mischief import RateFault, make_mischief
 from harness.steps import Fault
 from harness.trace import Trace
-from harness.world import Mischief, SocketLine
+from harness.world import Mischief, Shared, SocketLine
 from initiator_model.connector import Connector
 from initiator_model.profiles import profile_named
 from sim.loop import SimLoop
@@ -53,6 +55,8 @@ class SimWorld:
         self._hosts = {host.name: self._add_host(host) for host in scenario.hosts}
         self.array_host = self._add_array()
         self.site = ArraySite(group_config(scenario.array), self.stream("array").bytes, on_decision, log)
+        self.rates: dict[str, list[RateFault]] = {}
+        self._shared: dict[str, Shared] = {}
         self._capture = Capture(pcap, self._rates()) if pcap is not None else None
         if trace is not None:
             self.network.observe(trace.segment)
@@ -64,6 +68,7 @@ class SimWorld:
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """See `World.run`. The cyclic collector rests meanwhile: a finalizer must not run at a moment it chooses."""
         gc.collect()
+        collecting = gc.isenabled()
         gc.disable()
         try:
             return self.loop.run_coroutine(main)
@@ -71,7 +76,8 @@ class SimWorld:
             self.loop.close()
             if self._capture is not None:
                 self._capture.close()
-            gc.enable()
+            if collecting:
+                gc.enable()
 
     def now_ns(self) -> int:
         """See `World.now_ns`."""
@@ -98,6 +104,10 @@ class SimWorld:
         return make_mischief(self, fault, reboot, boot)
 
     # -- for faults ------------------------------------------------------------------------------------------------
+
+    def shared(self, what: str, mischief: Mischief) -> Mischief:
+        """``mischief``, or the one that was made before to break the same thing."""
+        return self._shared.setdefault(what, Shared(mischief))
 
     def host(self, name: str) -> Host:
         """The simulated machine of a scenario's host."""
@@ -176,6 +186,11 @@ class SimConnector:
         self, factory: Callable[[], P], remote: tuple[str, int], source: str | None
     ) -> tuple[asyncio.Transport, P]:
         """See `Connector.connect`: without a source the machine chooses the first NIC that reaches the remote."""
+        try:
+            ipaddress.IPv4Address(remote[0])
+        except ValueError:
+            text = f"{remote[0]} cannot be resolved: this network has IPv4 addresses and no names"
+            raise OSError(errno.EADDRNOTAVAIL, text) from None
         local = source if source is not None else self._host.source_for(remote[0])
         transport, protocol = await self._loop.create_connection(factory, remote[0], remote[1], local_addr=(local, 0))
         return transport, cast(P, protocol)

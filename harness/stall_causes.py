@@ -18,9 +18,11 @@ class StallCauses:
         self._scenario = scenario
         self._faults = {step.fault_name: step for step in scenario.steps if isinstance(step, Fault)}
 
-    def expected_stall_ns(self, cause: str, profile: Profile) -> int:
-        """What the profile's timers let I/O stand still after this fault. KeyError for no fault of the scenario."""
-        fault = self._faults[cause]
+    def expected_stall_ns(self, cause: str, profile: Profile) -> int | None:
+        """What the profile's timers let I/O stand still after this fault; None for no fault of the scenario."""
+        fault = self._faults.get(cause)
+        if fault is None:
+            return None
         tcp = tcp_profile(profile.tcp_profile)
         if fault.kind == "link_down" and fault.nic is not None and not fault.carrier and tcp.media_sense:
             noticed = StallCause.CARRIER_LOST

@@ -14,7 +14,7 @@ from harness.array import group_config
 from harness.array_site import ArraySite
 from harness.scenario import Scenario
 from harness.steps import Fault
-from harness.world import Mischief, SocketLine, WorldError
+from harness.world import Mischief, Shared, SocketLine, WorldError
 from initiator_model.connector import Connector
 from initiator_model.link import endpoint
 from sim.rng import Stream, stream
@@ -37,18 +37,21 @@ class TcpWorld:
         self.scenario = scenario
         self.site = ArraySite(group_config(scenario.array), self.stream("array").bytes, on_decision, log)
         self._connectors = {host.name: TcpConnector(host.nics[0].ip) for host in scenario.hosts}
+        self._shared: dict[str, Shared] = {}
         self._start_s = self.loop.time()
 
     # -- World -----------------------------------------------------------------------------------------------------
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """See `World.run`."""
-        try:
-            return self.loop.run_until_complete(main)
-        finally:
-            self.site.close()
-            self.loop.run_until_complete(asyncio.sleep(0.05))  # let aborted transports report before the loop goes
-            self.loop.close()
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:  # it cancels what is left, and closes the loop
+            try:
+                return runner.run(main)
+            finally:
+                self.site.close()
+                for connector in self._connectors.values():
+                    connector.abort()
+                runner.run(asyncio.sleep(0.05))  # let aborted transports report before the loop goes
 
     def now_ns(self) -> int:
         """See `World.now_ns`."""
@@ -73,7 +76,8 @@ class TcpWorld:
         if fault.kind == "array_kill":
             return _ArrayKill(self.site)
         if fault.kind == "host_reboot" and fault.host is not None:
-            return _HostReboot(self._connectors[fault.host], fault.host, reboot, boot)
+            down = _HostReboot(self._connectors[fault.host], fault.host, reboot, boot)
+            return self._shared.setdefault(fault.host, Shared(down))
         raise WorldError(f'a fault of kind "{fault.kind}" has no meaning on real TCP: mark the step with net = "sim"')
 
 
@@ -126,10 +130,11 @@ class _ArrayKill:
         self._site = site
 
     async def apply(self) -> None:
-        self._site.close()
+        self._site.break_off()
+        self._site.kill()
 
     async def heal(self) -> None:
-        await self._site.start()
+        await self._site.restart()
 
 
 class _HostReboot:

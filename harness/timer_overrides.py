@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from harness.mistakes import did_you_mean, show
-from harness.units import format_duration
-from initiator_model.profiles import Timers
+from harness.units import format_duration, parse_duration
+from initiator_model.profiles import Timers, least_value
 
 _SUFFIX = "_ns"
 DURATIONS = frozenset(f.name.removesuffix(_SUFFIX) for f in dataclasses.fields(Timers) if f.name.endswith(_SUFFIX))
@@ -24,6 +24,20 @@ def check(overrides: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield name, f'expected a duration such as "15s", got {show(value)}'
         elif name not in DURATIONS and isinstance(value, str):
             yield name, f"expected a whole number, or true or false for a switch, got {show(value)}"
+        else:
+            yield from _too_small(name, value)
+
+
+def _too_small(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Values below the least one the host can work with; what is no quantity is reported elsewhere."""
+    least = least_value(name + _SUFFIX if name in DURATIONS else name)
+    try:
+        quantity = parse_duration(value) if name in DURATIONS else value
+    except ValueError:
+        return
+    if isinstance(quantity, int) and quantity < least:
+        wanted = format_duration(least) if name in DURATIONS else least
+        yield name, f"expected at least {wanted}, got {show(value)}"
 
 
 def as_written(overrides: Mapping[str, int]) -> dict[str, str | int]:

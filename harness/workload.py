@@ -45,8 +45,14 @@ class Journal:
     counts: Counts = field(default_factory=Counts)
     findings: list[Finding] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    """Completions of I/Os that had ended before."""
     on_good: Callable[[str], None] | None = None
     """An I/O of this host came back well."""
+    on_busy: Callable[[str], None] | None = None
+    """A workload of this host that had no I/O under way has some now."""
+    on_idle: Callable[[str], None] | None = None
+    """Its last one has come back, and no other follows at once."""
 
 
 class WorkloadRun:
@@ -81,7 +87,8 @@ class WorkloadRun:
         self._slots //= step.block_bytes
         self._next_slot = 0
         self._issued = 0
-        self._open = 0
+        self._under_way: dict[int, None] = {}
+        self._busy = False
         self._ended = False
         self._due_ns = self.start_ns
         self._timer: asyncio.TimerHandle | None = None
@@ -89,9 +96,14 @@ class WorkloadRun:
         self._pumping = False
 
     @property
+    def returned(self) -> int:
+        """I/Os that have come back, however they ended, after the phase too."""
+        return self._issued - len(self._under_way)
+
+    @property
     def open(self) -> int:
         """I/Os under way."""
-        return self._open
+        return len(self._under_way)
 
     def start(self) -> None:
         """Begin: fill the queue."""
@@ -111,7 +123,7 @@ class WorkloadRun:
         self._settle()
 
     def _settle(self) -> None:
-        if self._ended and self._open == 0 and not self.finished.done():
+        if self._ended and not self._under_way and not self.finished.done():
             self.finished.set_result(None)
 
     def _pump(self) -> None:
@@ -120,9 +132,9 @@ class WorkloadRun:
             return
         self._pumping = True
         step = self.step
-        while not self._ended and self._open < step.depth:
+        while not self._ended and len(self._under_way) < step.depth:
             if step.ios is not None and self._issued >= step.ios:
-                if self._open == 0:
+                if not self._under_way:
                     self.stop()
                 break
             if step.iops is not None:
@@ -131,8 +143,11 @@ class WorkloadRun:
                     if self._timer is None:
                         self._timer = self._loop.call_later((self._due_ns - now_ns) / 1e9, self._on_pace)
                     break
-                # After a stall the pace goes on from now: what was missed is not made up for in a burst.
-                self._due_ns = max(self._due_ns + 10**9 // step.iops, now_ns)
+                interval_ns = 10**9 // step.iops
+                if now_ns - self._due_ns >= interval_ns:
+                    # After a stall the pace goes on from now: what was missed is not made up for in a burst.
+                    self._due_ns = now_ns
+                self._due_ns += interval_ns
             try:
                 self._submit()
             except (DiskRemoved, QueueFull) as error:
@@ -157,36 +172,50 @@ class WorkloadRun:
         number = journal.counts.submitted
         begun_ns = journal.now_ns()
         self._issued += 1
-        self._open += 1
+        self._under_way[number] = None
+        if not self._busy:
+            self._busy = True
+            if journal.on_busy is not None:
+                journal.on_busy(self.host)
         ledger, blocks = self._ledger, self._block_lbas
         try:
             if read:
-                ledger.read_begins(number, begun_ns)
+                ledger.read_begins(number)
                 self.disk.submit_read(lba, blocks, lambda result: self._read_done(result, number, lba, begun_ns))
             else:
                 data = stamped(number, lba, blocks, self.disk.block_size)
-                ledger.write_begins(number, lba, blocks, begun_ns)
+                ledger.write_begins(number, lba, blocks)
                 self.disk.submit_write(lba, data, lambda result: self._write_done(result, number, lba, begun_ns))
         except (DiskRemoved, QueueFull):
-            self._open -= 1
+            del self._under_way[number]
             journal.counts.failed += 1
             if read:
                 ledger.read_ends(number, lba, None)
+            self._rest()
             raise
 
     def _read_done(self, result: IoResult, number: int, lba: int, begun_ns: int) -> None:
-        finding = self._ledger.read_ends(number, lba, result.data if result.ok else None)
-        if finding is not None:
-            self._journal.findings.append(finding)
-        self._done(result, begun_ns)
+        if self._ends(number):
+            finding = self._ledger.read_ends(number, lba, result.data if result.ok else None)
+            if finding is not None:
+                self._journal.findings.append(finding)
+            self._done(result, begun_ns)
 
     def _write_done(self, result: IoResult, number: int, lba: int, begun_ns: int) -> None:
-        self._ledger.write_ends(number, lba, self._block_lbas, result.ok, self._journal.now_ns())
-        self._done(result, begun_ns)
+        if self._ends(number):
+            self._ledger.write_ends(number, lba, self._block_lbas, result.ok)
+            self._done(result, begun_ns)
+
+    def _ends(self, number: int) -> bool:
+        """The I/O has come back; False, and noted, when it had before."""
+        if number in self._under_way:
+            del self._under_way[number]
+            return True
+        self._journal.twice.append(f"I/O {number} of {self.step.name} ended more than once")
+        return False
 
     def _done(self, result: IoResult, begun_ns: int) -> None:
         journal = self._journal
-        self._open -= 1
         path = result.path
         if result.ok:
             now_ns = journal.now_ns()
@@ -208,4 +237,12 @@ class WorkloadRun:
         else:
             journal.counts.failed += 1
         self._pump()
+        self._rest()
         self._settle()
+
+    def _rest(self) -> None:
+        """Nothing is under way any more, and nothing was submitted at once."""
+        if self._busy and not self._under_way:
+            self._busy = False
+            if self._journal.on_idle is not None:
+                self._journal.on_idle(self.host)

@@ -39,6 +39,24 @@ class Mischief(Protocol):
         """Mend it."""
 
 
+class Shared:
+    """One state that several faults hold: the first breaks it, the last mends it."""
+
+    def __init__(self, mischief: Mischief) -> None:
+        self._mischief = mischief
+        self._holders = 0
+
+    async def apply(self) -> None:
+        self._holders += 1
+        if self._holders == 1:
+            await self._mischief.apply()
+
+    async def heal(self) -> None:
+        self._holders -= 1
+        if not self._holders:
+            await self._mischief.heal()
+
+
 class World(Protocol):
     """One world, for one run."""
 

@@ -15,7 +15,7 @@ from initiator_model.tasks import Task, completion_of_data_in, completion_of_res
 from initiator_model.wire import Wire
 from iscsi.constants import RESERVED_TAG
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
-from iscsi.pdu import R2T, DataIn, ScsiCommand, ScsiResponse, SnackRequest, encode_lun
+from iscsi.pdu import R2T, DataIn, ScsiCommand, ScsiResponse, SnackRequest, encode_lun, maker
 from iscsi.transfer import DataOutPlan, ReadBuffer, data_out_run
 
 __all__ = ["WAITING_MAX", "Commands"]
@@ -23,7 +23,9 @@ __all__ = ["WAITING_MAX", "Commands"]
 WAITING_MAX: Final = 16_384
 """Commands that may wait on one connection; far above what a disk lets through."""
 
+_COMPLETED: Final = CompletionKind.COMPLETED  # an enum's attribute is slow to look up
 _CDB_LENGTH: Final = 16
+_scsi_command: Final = maker(ScsiCommand)
 _DATA_ACK: Final = 2  # SNACK type (11.16.1)
 
 
@@ -59,15 +61,14 @@ class Commands:
             LocalProtocolError: a command no PDU of this initiator can carry.
         """
         request = task.request
-        if len(request.cdb) > _CDB_LENGTH or (request.read_length and request.data_out):
+        if len(request.cdb) > _CDB_LENGTH or (request.data_out and request.read_length):
             raise LocalProtocolError(f"{request!r}: a CDB above 16 bytes and data both ways need an AHS, not sent here")
-        if self._waiting or not self._may_send():
-            if len(self._waiting) >= WAITING_MAX:
-                task.done(Completion(CompletionKind.BUSY))
-                return
+        if not self._waiting and self._may_send():
+            self._send(task)
+        elif len(self._waiting) < WAITING_MAX:
             self._waiting.append(task)
         else:
-            self._send(task)
+            task.done(Completion(CompletionKind.BUSY))
 
     def start_waiting(self) -> None:
         """Send what has been waiting, as far as it is allowed now."""
@@ -122,19 +123,19 @@ class Commands:
         return window_open and len(self._tasks) < self._max_pending and self.open
 
     def _send(self, task: Task) -> None:
-        wire = self._wire
+        wire, tasks = self._wire, self._tasks
         request = task.request
         tag = wire.next_tag()
-        while tag in self._tasks:
+        while tag in tasks:
             tag = wire.next_tag()
         task.itt = tag
         task.cmd_sn = cmd_sn = wire.numbering.take()
         task.sent = True
-        self._tasks[tag] = task
+        tasks[tag] = task
         data_out = request.data_out
         if not data_out:
             wire.send(
-                ScsiCommand(
+                _scsi_command(
                     lun=encode_lun(request.lun),
                     itt=tag,
                     edtl=request.read_length,
@@ -178,7 +179,8 @@ class Commands:
 
     def on_data_in(self, pdu: DataIn) -> None:
         """Data of a read, with its status in the last PDU if the target likes."""
-        task = self._tasks.get(pdu.itt)
+        tag = pdu.itt
+        task = self._tasks.get(tag)
         if task is None:
             raise _nothing_under_way(pdu)
         wire = self._wire
@@ -187,11 +189,12 @@ class Commands:
         expected = task.request.read_length
         if not expected:
             raise RemoteProtocolError(f"DATA_IN for task tag 0x{pdu.itt:08x}, whose command reads nothing")
-        whole = reader is None and len(pdu.data) == expected
-        if whole and pdu.has_status and not (pdu.data_sn or pdu.buffer_offset or pdu.overflow or pdu.underflow):
+        whole = pdu.has_status and len(pdu.data) == expected and reader is None
+        if whole and not (pdu.data_sn or pdu.buffer_offset or pdu.overflow or pdu.underflow):
             wire.status.advance(pdu.stat_sn)
-            del self._tasks[pdu.itt]
-            task.done(Completion(CompletionKind.COMPLETED, pdu.status, b"", pdu.data))  # as most reads come
+            del self._tasks[tag]
+            done = task.done
+            done(Completion(_COMPLETED, pdu.status, b"", pdu.data))  # as most reads come
             return
         if reader is None:
             reader = task.reader = ReadBuffer(expected)

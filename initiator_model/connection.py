@@ -49,6 +49,7 @@ from iscsi.pdu import (
 
 __all__ = ["InitiatorConnection"]
 
+_LOGGED_IN = ConnectionState.LOGGED_IN  # an enum's attribute is slow to look up
 _VENDOR_EVENTS = range(248, 256)
 
 
@@ -111,7 +112,7 @@ class InitiatorConnection:
 
     def receive(self, data: bytes) -> None:
         """Take bytes from TCP. Completions and events come by callback before this returns."""
-        if self.ended:
+        if self.state is not _LOGGED_IN and self.ended:
             return
         handlers = self._handlers
         try:
@@ -120,13 +121,12 @@ class InitiatorConnection:
                 if handler is None:
                     raise _unexpected(pdu)
                 handler(pdu)
-                if self.ended:
+                if self.state is not _LOGGED_IN and self.ended:
                     return
         except RemoteProtocolError as error:
             self.end(str(error))
         else:
-            if self._commands.waiting:
-                self._commands.start_waiting()
+            self._commands.start_waiting()
 
     def receive_eof(self) -> None:
         """The target has sent its FIN."""

@@ -39,6 +39,7 @@ __all__ = [
     "QueueFull",
 ]
 
+_READ = Operation.READ  # an enum's attribute is slow to look up
 _READ_10, _READ_16 = int(ScsiOpcode.READ_10), int(ScsiOpcode.READ_16)
 _WRITE_10, _WRITE_16 = int(ScsiOpcode.WRITE_10), int(ScsiOpcode.WRITE_16)
 _FLUSH_10, _FLUSH_16 = int(ScsiOpcode.SYNCHRONIZE_CACHE_10), int(ScsiOpcode.SYNCHRONIZE_CACHE_16)
@@ -67,7 +68,7 @@ class MpioDisk(Dispatcher):
         """Read `blocks` blocks; `done` gets an IoResult with the data. Raises as `submit_write` does."""
         self._check_range(lba, blocks)
         cdb = block_cdb(_READ_10, _READ_16, lba, blocks)
-        return self.start(Operation.READ, lba, blocks, ScsiRequest(cdb, self.lun, blocks * self.block_size, b""), done)
+        return self.start(_READ, lba, blocks, ScsiRequest(cdb, self.lun, blocks * self.block_size, b""), done)
 
     def submit_write(self, lba: int, data: bytes, done: Done) -> LogicalIo:
         """Write whole blocks; `done` gets an IoResult.

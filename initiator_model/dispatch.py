@@ -46,6 +46,7 @@ __all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
 ATTEMPTS_MAX: Final = 64
 """Attempts at one logical I/O, all causes together. Beyond it the last error is final."""
 
+_OK: Final = Outcome.OK  # an enum's attribute is slow to look up
 _COMPLETED: Final = CompletionKind.COMPLETED
 _GOOD: Final = int(ScsiStatus.GOOD)
 
@@ -191,7 +192,7 @@ class Dispatcher:
         io = attempt.io
         if completion.kind is _COMPLETED and completion.status == _GOOD:
             if len(completion.data) == io.request.read_length:
-                self._end(io, IoResult(Outcome.OK, completion.data, attempt.path, io.attempts, completion))
+                self._end(io, IoResult(_OK, completion.data, attempt.path, io.attempts, completion))
                 return
             # GOOD with other data than was asked for is a torn transfer, whatever the status says.
             completion = Completion(CompletionKind.DATA_OVERRUN, residual=io.request.read_length - len(completion.data))
@@ -200,7 +201,7 @@ class Dispatcher:
         if action is Action.FAILOVER and attempt.generation == attempt.path.generation:
             self.path_failed(attempt.path, words(completion))
         if action is Action.COMPLETE:  # CONDITION MET: a success with a status of its own
-            self._end(io, IoResult(Outcome.OK, completion.data, attempt.path, io.attempts, completion))
+            self._end(io, IoResult(_OK, completion.data, attempt.path, io.attempts, completion))
         elif not self._tried_again(io, attempt, action, completion):
             self._end_badly(io, completion, words(completion))
 

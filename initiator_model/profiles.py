@@ -26,7 +26,11 @@ SECOND_NS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """Every timer and retry limit of the host. Fields in nanoseconds end in `_ns`; flags are 0 or 1; the rest count."""
+    """The timers and retry limits the host acts on. Nanoseconds end in `_ns`; flags are 0 or 1; the rest count.
+
+    Windows has more (DiskPathCheckInterval, IPSecConfigTimeout, NetworkReadyRetryCount, MaxTransferLength): what they
+    govern is not modeled, and a timer that did nothing would only mislead.
+    """
 
     # MPIO (Services\\mpio\\Parameters)
     path_verify_enabled: int = 0  # 1: failed and healthy paths are checked with TEST UNIT READY
@@ -36,7 +40,6 @@ class Timers:
     retry_interval_ns: int = 1 * SECOND_NS
     use_custom_path_recovery_interval: int = 0
     path_recovery_interval_ns: int = 40 * SECOND_NS
-    disk_path_check_interval_ns: int = 10 * SECOND_NS
     # The disk class driver
     disk_timeout_ns: int = 60 * SECOND_NS  # TimeOutValue: what one request is given
     class_retry_count: int = 8
@@ -53,11 +56,8 @@ class Timers:
     tcp_connect_time_ns: int = 15 * SECOND_NS
     tcp_disconnect_time_ns: int = 15 * SECOND_NS
     wmi_request_timeout_ns: int = 30 * SECOND_NS
-    ipsec_config_timeout_ns: int = 60 * SECOND_NS
     portal_retry_count: int = 5
-    network_ready_retry_count: int = 10
     max_pending_requests: int = 255  # outstanding requests of one session
-    max_transfer_length: int = 262_144  # bytes of one request
 
     @property
     def srb_timeout_ns(self) -> int:
@@ -75,7 +75,8 @@ class Timers:
         """A copy with some values replaced. Names are field names, durations with or without their `_ns`.
 
         Raises:
-            ValueError: an unknown name (the message lists the known ones), a negative number, a flag not 0 or 1.
+            ValueError: an unknown name (the message lists the known ones), a flag not 0 or 1, or less than
+                `least_value` allows.
         """
         known = {item.name: item.name for item in fields(self)}
         known |= {name.removesuffix("_ns"): name for name in known}
@@ -87,10 +88,34 @@ class Timers:
         for name, value in overrides.items():
             if known[name] in _FLAGS and value not in (0, 1):
                 raise ValueError(f"timer {name} is a switch, 0 or 1, and was given {value}")
-            if value < 0:
-                raise ValueError(f"timer {name} cannot be negative: {value}")
+            least = least_value(known[name])
+            if value < least:
+                raise ValueError(
+                    f"timer {name} is at least {least}{' ns' if known[name].endswith('_ns') else ''}: {value}"
+                )
             values[known[name]] = int(value)
         return replace(self, **values)
+
+
+_PERIODS: Final = (
+    "path_verification_period_ns",
+    "path_recovery_interval_ns",
+    "pdo_remove_period_ns",
+    "disk_timeout_ns",
+    "nop_out_interval_ns",
+    "nop_out_timeout_ns",
+    "delay_between_reconnect_ns",
+    "tcp_connect_time_ns",
+    "tcp_disconnect_time_ns",
+    "wmi_request_timeout_ns",
+)
+"""What is done again and again at such a distance, or given up after so long, cannot be no time at all."""
+_AT_LEAST_ONE: Final = ("portal_retry_count", "max_pending_requests")
+
+
+def least_value(field: str) -> int:
+    """The smallest value a field of `Timers` may be given: 1 ms for a period, 1 for some counts, else 0."""
+    return SECOND_NS // 1000 if field in _PERIODS else 1 if field in _AT_LEAST_ONE else 0
 
 
 _FLAGS: Final = ("path_verify_enabled", "use_custom_path_recovery_interval", "enable_nop_out")
@@ -113,7 +138,7 @@ class OfferedKeys:
     max_outstanding_r2t: int = 16
     data_pdu_in_order: bool = True
     data_sequence_in_order: bool = True
-    error_recovery_level: int = 2
+    error_recovery_level: int = 0  # Windows offers 2 (D.5); this host recovers by session only, and says so
 
 
 @dataclass(frozen=True, slots=True)

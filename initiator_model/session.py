@@ -34,6 +34,7 @@ __all__ = ["IscsiSession", "PathCheck"]
 
 PathCheck = Callable[[Submit], Awaitable[str | None]]
 
+_LOGGED_IN = SessionState.LOGGED_IN  # an enum's attribute is slow to look up
 _AT_WORK = (SessionState.LOGGED_IN, SessionState.RECOVERING)
 _NOT_HERE = (SessionState.FREE, SessionState.LOGGING_OUT, SessionState.CLOSED)
 
@@ -109,7 +110,13 @@ class IscsiSession:
         A session that is lost or closed answers DEVICE_NOT_CONNECTED as soon as the loop comes round.
         """
         task = Task(request, done)
-        self._start(task)
+        if self.state is _LOGGED_IN and self._live is not None:
+            self._live.start(task)
+        elif self.state is SessionState.RECOVERING:
+            self._held.append(task)
+        else:
+            not_here = Completion(CompletionKind.DEVICE_NOT_CONNECTED)
+            asyncio.get_running_loop().call_soon(task.done, not_here)
         return task
 
     async def log_out(self) -> None:
@@ -177,15 +184,6 @@ class IscsiSession:
         for task in held:
             live.start(task)
         live.open()
-
-    def _start(self, task: Task) -> None:
-        if self.state is SessionState.LOGGED_IN and self._live is not None:
-            self._live.start(task)
-        elif self.state is SessionState.RECOVERING:
-            self._held.append(task)
-        else:
-            not_here = Completion(CompletionKind.DEVICE_NOT_CONNECTED)
-            asyncio.get_running_loop().call_soon(task.done, not_here)
 
     def _lost_connection(self, ending: Ending) -> None:
         """The connection is over. Hold what it carried and try to get another one."""

@@ -16,6 +16,9 @@ from typing import Any, Final
 
 from iscsi.errors import LocalProtocolError
 
+MAX_AHS_LENGTH: Final = 255 * 4
+MAX_DATA_LENGTH: Final = (1 << 24) - 1
+
 _FORMATS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
@@ -68,10 +71,10 @@ def raw(name: str, offset: int, size: int) -> Field:
     return Field(name, offset, size, "bytes")
 
 
-Pack = Callable[[Any, int], bytes]
-"""(pdu, TotalAHSLength in words << 24 | DataSegmentLength) -> the 48 bytes."""
-Unpack = Callable[[bytes, bytes, bytes], Any]
-"""(48 bytes, AHS, data segment) -> pdu."""
+Pack = Callable[[Any], bytes]
+"""pdu -> the 48 bytes and the AHS."""
+Unpack = Callable[[bytes, int, bytes, bytes], Any]
+"""(bytes, where in them the 48 begin, AHS, data segment) -> pdu."""
 
 
 def compile_codec(
@@ -80,9 +83,8 @@ def compile_codec(
     """Make the two functions for one PDU class.
 
     ``constants`` are bits that the RFC fixes (offset -> bits, or-ed in on packing, ignored on reading); ``extras`` are
-    the attributes after the header fields, of "data" and "ahs", in the class's order. The class takes the fields of
-    the table positionally in table order, then ``extras``. Packing raises LocalProtocolError for a value its field
-    cannot hold, rather than cutting it to size.
+    the attributes besides the header fields, of "data" and "ahs". Packing raises LocalProtocolError for a value its
+    field cannot hold, rather than cutting it to size. Reading fills a draft (see `draft_of`).
     """
     composite: dict[int, list[Field]] = {0: [], 1: []}
     plain: dict[int, Field] = {}
@@ -94,6 +96,10 @@ def compile_codec(
     for offset in constants:
         composite.setdefault(offset, [])
 
+    has_ahs = "ahs" in extras
+    measured = "data = len(pdu.data)" if "data" in extras else "data = 0"
+    measured += "; ahs = len(pdu.ahs)" if has_ahs else ""
+
     layout = ">"
     packed: list[str] = []
     names: list[str] = []
@@ -101,8 +107,8 @@ def compile_codec(
     while position < 48:
         if position == 4:
             layout, position = layout + "I", 8
-            packed.append("lengths")
-            names.append("_lengths")
+            packed.append("ahs << 22 | data" if has_ahs else "data")  # the AHS in words, in the top byte (11.2.1.5)
+            names.append("_")
         elif position in composite:
             fixed = constants.get(position, 0) | (opcode if position == 0 else 0)
             terms = [f"({f.mask} if pdu.{f.name} else 0)" for f in composite[position] if f.kind == "flag"]
@@ -114,64 +120,93 @@ def compile_codec(
             field = plain[position]
             layout += f"{field.size}s" if field.kind == "bytes" else _FORMATS[field.size]
             packed.append(f"pdu.{field.name}")
-            names.append(f"v_{field.name}")
+            names.append(f"pdu.{field.name}")
             position += field.size
         else:
             layout += "x"
             position += 1
 
-    covered = [f.name for f in fields if (f"b{f.offset}" if f.mask else f"v_{f.name}") not in names]
+    covered = [f.name for f in fields if (f"b{f.offset}" if f.mask else f"pdu.{f.name}") not in names]
     assert not covered, f"{cls.__name__}: another field lies over {', '.join(covered)}"
 
     unfit = [f"pdu.{f.name} & {~(f.mask >> _shift(f.mask))}" for f in fields if f.mask and f.kind == "int"]
     unfit += [f"len(pdu.{f.name}) != {f.size}" for f in fields if f.kind == "bytes"]
-    refusal = f"        if {' or '.join(unfit)}:\n            raise _unfit(pdu)\n" if unfit else ""
+    unfit += [f"data > {MAX_DATA_LENGTH}", *([f"ahs & 3 or ahs > {MAX_AHS_LENGTH}"] if has_ahs else [])]
 
-    arguments = []
-    for field in fields:
-        if field.kind == "flag":
-            arguments.append(f"b{field.offset} & {field.mask} != 0")
-        elif field.mask:
-            arguments.append(f"(b{field.offset} & {field.mask}) >> {_shift(field.mask)}")
-        else:
-            arguments.append(f"v_{field.name}")
+    # What a byte of flags says is looked up whole, in a table of the 256 things it can say.
+    flags = {offset: inside for offset, inside in composite.items() if inside}
+    parts = [
+        f"    {', '.join(f'pdu.{f.name}' for f in inside)}, = _said_{offset}[b{offset}]\n"
+        for offset, inside in flags.items()
+    ]
+    parts += [f"    pdu.{name} = {name}\n" for name in extras]
     source = (
-        f"def pack(pdu, lengths):\n    try:\n{refusal}        return _pack({', '.join(packed)})\n"
+        f"def pack(pdu):\n    {measured}\n    try:\n"
+        f"        if {' or '.join(unfit)}:\n            raise _unfit(pdu)\n"
+        f"        return _pack({', '.join(packed)}){' + pdu.ahs' if has_ahs else ''}\n"
         f"    except (_struct_error, TypeError):\n        raise _unfit(pdu) from None\n"
-        f"def unpack(header, ahs, data):\n    {', '.join(names)}, = _unpack(header)\n"
-        f"    return _cls({', '.join([*arguments, *extras])})\n"
+        f"def unpack(buffer, position, ahs, data):\n    pdu = _draft()\n"
+        f"    {', '.join(names)}, = _unpack(buffer, position)\n{''.join(parts)}"
+        f"    pdu.__class__ = _cls\n    return pdu\n"
     )
     codec = struct.Struct(layout)
     assert codec.size == 48, f"{cls.__name__}: the field table covers {codec.size} bytes, not 48"
     namespace: dict[str, Any] = {
         "_pack": codec.pack,
-        "_unpack": codec.unpack,
+        "_unpack": codec.unpack_from,
+        "_draft": draft_of(cls),
         "_cls": cls,
         "_struct_error": struct.error,
         "_unfit": lambda pdu: _unfit(pdu, fields),
     }
+    for offset, inside in flags.items():
+        namespace[f"_said_{offset}"] = tuple(_said(octet, inside) for octet in range(256))
     exec(source, namespace)
     return namespace["pack"], namespace["unpack"]
 
 
-def compile_init(cls: type) -> list[str]:
-    """Replace the ``__init__`` of a frozen slotted dataclass by one that fills the slots directly.
+def _said(octet: int, inside: list[Field]) -> tuple[int, ...]:
+    """The values of the fields inside one byte."""
+    return tuple(octet & f.mask != 0 if f.kind == "flag" else (octet & f.mask) >> _shift(f.mask) for f in inside)
 
-    The generated ``__init__`` of a frozen dataclass goes through ``object.__setattr__`` and costs twice as much; four
-    PDUs are made for every read. Returns the attribute names in order.
+
+def draft_of(cls: type) -> type:
+    """The same class, not frozen, with the same slots: a draft filled in is made a ``cls`` by its ``__class__``.
+
+    A frozen dataclass fills itself through ``object.__setattr__``, which costs more than everything else about making
+    a PDU, and four are made for every read. A draft takes plain assignments.
+    """
+    return type(cls.__name__, cls.__bases__, {"__slots__": tuple(f.name for f in dataclass_fields(cls))})
+
+
+def compile_new(cls: type) -> list[str]:
+    """Replace the ``__init__`` of a frozen slotted dataclass by a ``__new__`` that fills a draft.
+
+    Returns the attribute names in order.
     """
     attributes = dataclass_fields(cls)
-    namespace: dict[str, Any] = {f"_set_{f.name}": getattr(cls, f.name).__set__ for f in attributes}
+    namespace: dict[str, Any] = {"_draft": draft_of(cls)}
     namespace |= {f"_default_{f.name}": f.default for f in attributes}
     parameters = ", ".join(f"{f.name}=_default_{f.name}" for f in attributes)
-    body = "".join(f"    _set_{f.name}(self, {f.name})\n" for f in attributes)
-    exec(f"def __init__(self, {parameters}):\n{body}", namespace)
-    cls.__init__ = namespace["__init__"]  # type: ignore[misc]
+    body = "".join(f"    self.{f.name} = {f.name}\n" for f in attributes)
+    exec(
+        f"def __new__(cls, {parameters}):\n    self = _draft()\n{body}    self.__class__ = cls\n    return self\n",
+        namespace,
+    )
+    cls.__new__ = namespace["__new__"]  # type: ignore[method-assign]
+    del cls.__init__  # type: ignore[misc]
     return [f.name for f in attributes]
 
 
 def _unfit(pdu: object, fields: tuple[Field, ...]) -> LocalProtocolError:
     """Which value does not fit its field: found only once packing has failed, so that sound PDUs do not pay for it."""
+    ahs_length, data_length = len(getattr(pdu, "ahs", b"")), len(getattr(pdu, "data", b""))
+    if ahs_length % 4 or ahs_length > MAX_AHS_LENGTH:
+        return LocalProtocolError(
+            f"an AHS is a multiple of 4 bytes, at most {MAX_AHS_LENGTH}; this one has {ahs_length}"
+        )
+    if data_length > MAX_DATA_LENGTH:
+        return LocalProtocolError(f"a data segment holds at most {MAX_DATA_LENGTH} bytes, not {data_length}")
     for field in fields:
         value = getattr(pdu, field.name)
         if field.kind == "bytes":

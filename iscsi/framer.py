@@ -8,12 +8,17 @@ the data segment out demands.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
+from typing import Final
 
 from google_crc32c import value as crc32c
 
 from iscsi.constants import BHS_LENGTH, Opcode, RejectReason
 from iscsi.errors import RemoteProtocolError
-from iscsi.pdu import Pdu, decode
+from iscsi.pdu import Pdu, decode_at
+
+_LENGTHS: Final = Struct(">4xI").unpack_from
+"""TotalAHSLength in words << 24 | DataSegmentLength (11.2.1.5, 11.2.1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,72 +72,79 @@ class Framer:
         """
         if self._fault:
             raise RemoteProtocolError(f"nothing can be read after this: {self._fault}")
-        if data:
-            self._chunks.append(data)
+        if self._have:
             self._have += len(data)
-        if self._have < self._need:
-            return []
-        buffer = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        pdus: list[Pdu | DamagedPdu] = []
+            self._chunks.append(data)
+            if self._have < self._need:
+                return []
+            data = b"".join(self._chunks)
+            self._chunks.clear()
         try:
-            position = self._cut(buffer, pdus, len(buffer) if limit is None else limit)
+            return self._cut(data, limit)
         except RemoteProtocolError as fault:
             self._fault = str(fault)
-            self._chunks, self._have = [], 0
+            self._have = 0
             raise
-        self._have = len(buffer) - position
-        if self._have:
-            self._chunks = [buffer[position:] if position else buffer]
-        else:
-            self._chunks = []
+
+    def _cut(self, buffer: bytes, limit: int | None) -> list[Pdu | DamagedPdu]:
+        """The whole PDUs at the front of ``buffer``; the rest of it is kept."""
+        pdus: list[Pdu | DamagedPdu] = []
+        digests = self.header_digest or self.data_digest
+        position, end = 0, len(buffer)
+        self._need = BHS_LENGTH
+        while (start := position + BHS_LENGTH) <= end and len(pdus) != limit:
+            (lengths,) = _LENGTHS(buffer, position)
+            if digests or lengths > self.max_data_segment_length:  # the latter also where there is an AHS
+                pdu, size = self._take_unusual(buffer, position, lengths)
+                if pdu is None:
+                    self._need = size
+                    break
+                pdus.append(pdu)
+                position += size
+                continue
+            after = start + (lengths + 3 & ~3)
+            if after > end:
+                self._need = after - position
+                break
+            pdus.append(decode_at(buffer, position, b"", buffer[start : start + lengths]))
+            position = after
+        self._have = left = end - position
+        if left:
+            self._chunks.append(buffer[position:])
         return pdus
 
-    def _cut(self, buffer: bytes, pdus: list[Pdu | DamagedPdu], limit: int) -> int:
-        """Append the whole PDUs at the front of ``buffer`` to ``pdus``; return where the first unfinished one begins.
+    def _take_unusual(self, buffer: bytes, position: int, lengths: int) -> tuple[Pdu | DamagedPdu | None, int]:
+        """One PDU that may have an AHS and digests, and its size; or None and the size it has at least.
 
         A header digest is checked before the length in the header is believed: a damaged length would otherwise have
         the connection wait for data that never comes.
         """
         end = len(buffer)
-        position = 0
-        self._need = BHS_LENGTH
-        crc_bytes = 4 if self.header_digest else 0
-        while len(pdus) < limit:
-            if end - position < BHS_LENGTH:
-                self._need = BHS_LENGTH
-                break
-            header_end = position + BHS_LENGTH + (buffer[position + 4] << 2)
-            data_start = header_end + crc_bytes
-            if crc_bytes:
-                if end < data_start:
-                    self._need = data_start - position
-                    break
-                if crc32c(buffer[position:header_end]).to_bytes(4, "little") != buffer[header_end:data_start]:
-                    raise RemoteProtocolError(f"header digest error in a PDU that begins with 0x{buffer[position]:02x}")
-            length = int.from_bytes(buffer[position + 5 : position + 8], "big")
-            if length > self.max_data_segment_length:
-                raise RemoteProtocolError(
-                    f"{_name(buffer[position])} announces a data segment of {length} bytes; "
-                    f"the limit here is {self.max_data_segment_length}",
-                    reject_reason=RejectReason.INVALID_PDU_FIELD,
-                )
-            data_end = data_start + length
-            padded_end = data_end + (-length & 3)
-            pdu_end = padded_end + 4 if length and self.data_digest else padded_end
-            if end < pdu_end:
-                self._need = pdu_end - position
-                break
-            header = buffer[position : position + BHS_LENGTH]
-            pdu = decode(header, buffer[position + BHS_LENGTH : header_end], buffer[data_start:data_end])
-            if (
-                pdu_end != padded_end
-                and crc32c(buffer[data_start:padded_end]).to_bytes(4, "little") != buffer[padded_end:pdu_end]
-            ):
-                pdus.append(DamagedPdu(pdu, buffer[position:header_end]))
-            else:
-                pdus.append(pdu)
-            position = pdu_end
-        return position
+        length = lengths & 0xFFFFFF
+        header_end = position + BHS_LENGTH + (lengths >> 24 << 2)
+        data_start = header_end
+        if self.header_digest:
+            data_start += 4
+            if end < data_start:
+                return None, data_start - position
+            if crc32c(buffer[position:header_end]).to_bytes(4, "little") != buffer[header_end:data_start]:
+                raise RemoteProtocolError(f"header digest error in a PDU that begins with 0x{buffer[position]:02x}")
+        if length > self.max_data_segment_length:
+            raise RemoteProtocolError(
+                f"{_name(buffer[position])} announces a data segment of {length} bytes; "
+                f"the limit here is {self.max_data_segment_length}",
+                reject_reason=RejectReason.INVALID_PDU_FIELD,
+            )
+        data_end = data_start + length
+        padded_end = data_end + (-length & 3)
+        pdu_end = padded_end + 4 if length and self.data_digest else padded_end
+        if end < pdu_end:
+            return None, pdu_end - position
+        pdu = decode_at(buffer, position, buffer[position + BHS_LENGTH : header_end], buffer[data_start:data_end])
+        digest = buffer[padded_end:pdu_end]
+        if digest and crc32c(buffer[data_start:padded_end]).to_bytes(4, "little") != digest:
+            return DamagedPdu(pdu, buffer[position:header_end]), pdu_end - position
+        return pdu, pdu_end - position
 
     def receive_eof(self) -> None:
         """The peer sent its FIN. Raises RemoteProtocolError when that cuts a PDU in two."""

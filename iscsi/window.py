@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
-from iscsi.serial import HALF, add, distance, lt
+from iscsi.serial import HALF, MASK, add, distance
 
 T = TypeVar("T")
 
@@ -28,9 +28,10 @@ class CommandWindow(Generic[T]):
 
     ``depth`` is the number of commands the target is ready to hold. Non-immediate commands are delivered strictly in
     CmdSN order; those outside [ExpCmdSN, MaxCmdSN] and duplicates are silently ignored, as 4.2.2.1 demands.
+    ``max_cmd_sn`` is the highest CmdSN the target takes; never below ExpCmdSN - 1, and it never moves back.
     """
 
-    __slots__ = ("_held", "_max_cmd_sn", "depth", "exp_cmd_sn", "in_use")
+    __slots__ = ("_held", "depth", "exp_cmd_sn", "in_use", "max_cmd_sn")
 
     def __init__(self, first_cmd_sn: int, depth: int) -> None:
         if not 1 <= depth < HALF:
@@ -39,16 +40,12 @@ class CommandWindow(Generic[T]):
         self.exp_cmd_sn = first_cmd_sn
         self.in_use = 0
         self._held: dict[int, T | _Skipped] = {}
-        self._max_cmd_sn = add(first_cmd_sn, depth - 1)
-
-    @property
-    def max_cmd_sn(self) -> int:
-        """The highest CmdSN the target takes; never below ExpCmdSN - 1, and it never moves back."""
-        return self._max_cmd_sn
+        self.max_cmd_sn = add(first_cmd_sn, depth - 1)
 
     def accept(self, cmd_sn: int, item: T) -> list[T]:
         """Take a non-immediate command; return what has become deliverable, in CmdSN order."""
-        if cmd_sn == self.exp_cmd_sn and not self._held and self._open:
+        window_open = self.max_cmd_sn != (cmd_sn - 1) & 0xFFFFFFFF
+        if cmd_sn == self.exp_cmd_sn and window_open and not self._held:
             self.exp_cmd_sn = (cmd_sn + 1) & 0xFFFFFFFF
             self.in_use += 1
             return [item]
@@ -66,18 +63,15 @@ class CommandWindow(Generic[T]):
 
     def release(self, count: int = 1) -> None:
         """``count`` delivered commands have ended: their places in the window open again."""
-        if not 0 <= count <= self.in_use:
+        left = self.in_use - count
+        if left < 0 or count < 0:
             raise LocalProtocolError(f"{count} commands cannot be released: {self.in_use} are in use")
-        self.in_use -= count
-        self._max_cmd_sn = (self.exp_cmd_sn + self.depth - 1 - self.in_use) & 0xFFFFFFFF
+        self.in_use = left
+        self.max_cmd_sn = (self.exp_cmd_sn + self.depth - 1 - left) & 0xFFFFFFFF
 
     def contains(self, cmd_sn: int) -> bool:
         """True when ``cmd_sn`` lies in [ExpCmdSN, MaxCmdSN]."""
-        return distance(self.exp_cmd_sn, cmd_sn) < distance(self.exp_cmd_sn, add(self._max_cmd_sn, 1))
-
-    @property
-    def _open(self) -> bool:
-        return self._max_cmd_sn != (self.exp_cmd_sn - 1) & 0xFFFFFFFF
+        return distance(self.exp_cmd_sn, cmd_sn) < distance(self.exp_cmd_sn, add(self.max_cmd_sn, 1))
 
     def _hold(self, cmd_sn: int, item: T | _Skipped) -> list[T]:
         if not self.contains(cmd_sn) or cmd_sn in self._held:
@@ -90,7 +84,7 @@ class CommandWindow(Generic[T]):
             item = self._held.pop(self.exp_cmd_sn)
             self.exp_cmd_sn = add(self.exp_cmd_sn, 1)
             if isinstance(item, _Skipped):
-                self._max_cmd_sn = add(self._max_cmd_sn, 1)
+                self.max_cmd_sn = add(self.max_cmd_sn, 1)
             else:
                 self.in_use += 1
                 yield item
@@ -121,11 +115,13 @@ class CommandNumbering:
 
     def update(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """Learn the target's window from a PDU: values only ever rise, an impossible pair is ignored (4.2.2.1)."""
-        if lt(max_cmd_sn, add(exp_cmd_sn, -1)):
+        # Written out, for every PDU that arrives comes by: `lt(max_cmd_sn, exp_cmd_sn - 1)`, and then twice `le`, since
+        # to take over an equal number changes nothing.
+        if (max_cmd_sn - exp_cmd_sn + 1) & MASK > HALF:
             return
-        if lt(self.max_cmd_sn, max_cmd_sn):
+        if (max_cmd_sn - self.max_cmd_sn) & MASK < HALF:
             self.max_cmd_sn = max_cmd_sn
-        if lt(self.exp_cmd_sn, exp_cmd_sn):
+        if (exp_cmd_sn - self.exp_cmd_sn) & MASK < HALF:
             self.exp_cmd_sn = exp_cmd_sn
 
 

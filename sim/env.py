@@ -112,8 +112,7 @@ class Environment(simpy.Environment):
         `when_ns` is trusted to be an int and not past.
         """
         carried.callbacks = callbacks
-        event: Any = carried
-        heappush(self._queue, (when_ns, NORMAL, next(self._eid), event))
+        heappush(self._queue, (when_ns, NORMAL, next(self._eid), carried))  # type: ignore[misc]
 
     def cancel(self, call: Call) -> None:
         """Make `call` do nothing. Its heap entry goes when its time comes, or sooner when such entries prevail."""
@@ -131,6 +130,12 @@ class Environment(simpy.Environment):
         self._queue[:] = [entry for entry in self._queue if entry[3].callbacks]
         heapify(self._queue)
         self._cancelled = 0
+
+    def raise_unless_defused(self, event: Event) -> None:
+        """The end of SimPy's step() for an event that failed: raise its error unless a process has caught it."""
+        if not hasattr(event, "_defused"):
+            error: BaseException = event._value
+            raise type(error)(*error.args) from error
 
     def run_due(self) -> None:
         """Process every event of the present instant, without moving the clock."""

@@ -15,9 +15,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
+from heapq import heappop
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from sim.env import NS_PER_S, Call, EmptySchedule, Environment
+from sim.env import NS_PER_S, Call, Environment
 from sim.loop_network import NetworkedLoop
 
 T = TypeVar("T")
@@ -228,31 +229,36 @@ class SimLoop(NetworkedLoop):
             asyncio._set_running_loop(None)
 
     def _run(self) -> None:
-        env, ready, step = self.env, self._ready, self.env.step
+        env, ready, queue = self.env, self._ready, self.env._queue
         instant_ns, batches = env._now, 0
-        try:
-            while True:
-                if ready:
-                    for _ in range(len(ready)):
-                        handle = ready.popleft()
-                        if not handle._cancelled:
-                            handle._run()
-                    del handle  # it may be all that keeps a failed task from reporting
-                else:
-                    step()
-                if self._failures:
-                    self._raise_failure()
-                if self._stopping:
-                    return
-                if ready:  # events of this instant come before the callbacks that were added during the batch
-                    env.run_due()
-                    if env._now != instant_ns:
-                        instant_ns, batches = env._now, 0
-                    batches += 1
-                    if batches > MAX_BATCHES_PER_INSTANT:
-                        self._raise_livelock(batches)
-        except EmptySchedule:
-            raise SimDeadlock(env._now, tuple(task.get_name() for task in self.pending_tasks())) from None
+        while True:
+            if ready:
+                for _ in range(len(ready)):
+                    handle = ready.popleft()
+                    if not handle._cancelled:
+                        handle._run()
+                del handle  # it may be all that keeps a failed task from reporting
+            elif queue:
+                # SimPy's step() written out, four times for every read. What stops Environment.run has no place here.
+                env._now, _, _, event = heappop(queue)  # type: ignore[assignment]
+                callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+                for callback in callbacks:
+                    callback(event)
+                if not event._ok:
+                    env.raise_unless_defused(event)
+            else:
+                raise SimDeadlock(env._now, tuple(task.get_name() for task in self.pending_tasks()))
+            if self._failures:
+                self._raise_failure()
+            if self._stopping:
+                return
+            if ready:  # events of this instant come before the callbacks that were added during the batch
+                env.run_due()
+                if env._now != instant_ns:
+                    instant_ns, batches = env._now, 0
+                batches += 1
+                if batches > MAX_BATCHES_PER_INSTANT:
+                    self._raise_livelock(batches)
 
     def _raise_livelock(self, batches: int) -> None:
         names = ", ".join(task.get_name() for task in self.pending_tasks())

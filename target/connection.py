@@ -110,13 +110,14 @@ class TargetConnection:
         """Take bytes from the wire. Never raises: a peer that breaks a rule finds `closing` set."""
         self._last_heard_ns = now_ns
         self._pinged_ns = None
-        self._arrival.now_ns = now_ns
         try:
             if self._login is not None:
+                self._arrival.now_ns = now_ns
                 self._receive_login(data)
                 data = b""
             if self._login is None and not self.closing:
-                self._receive_full(data)
+                self._arrived += self._framer.receive(data)
+                self._work()
         except RemoteProtocolError as error:
             self._fail(error)
 
@@ -226,8 +227,7 @@ class TargetConnection:
         """Queue a PDU for the wire."""
         buffers = encode_buffers(pdu, self._framer.header_digest, self._framer.data_digest)
         self._output += buffers
-        for buffer in buffers:
-            self.output_bytes += len(buffer)
+        self.output_bytes += sum(map(len, buffers))
 
     def skip(self, cmd_sn: int) -> None:
         """Count a CmdSN as received; what waited behind it is delivered when the present PDU has been dealt with."""
@@ -285,32 +285,28 @@ class TargetConnection:
 
     # -- full-feature phase ----------------------------------------------------------------------------------------
 
-    def _receive_full(self, data: bytes) -> None:
-        self._arrived += self._framer.receive(data)
-        self._work()
-
     def _work(self) -> None:
         """Act on what has arrived until the output held reaches its bound; the rest waits for `resume`."""
-        while not self.closing and self.output_bytes < self._output_high_bytes:
+        due, arrived = self._due, self._arrived
+        while (arrived or due) and not self.closing and self.output_bytes < self._output_high_bytes:
             pdu: Pdu | DamagedPdu
             try:
-                if self._due:
-                    self._deliver(pdu := self._due.popleft())
-                elif self._arrived:
-                    self._dispatch(pdu := self._arrived.popleft())
+                if due:
+                    self._deliver(pdu := due.popleft())
                 else:
-                    return
+                    self._dispatch(pdu := arrived.popleft())
             except RemoteProtocolError as error:
                 self._fail(error, pdu)
 
     def _dispatch(self, pdu: Pdu | DamagedPdu) -> None:
-        kind = type(pdu)
-        if kind is ScsiCommand or kind in _NUMBERED:
-            assert isinstance(pdu, Pdu)
-            if pdu.immediate:  # type: ignore[attr-defined]
+        """Act on a PDU in the order of arrival; nothing is due before it."""
+        if isinstance(pdu, _NUMBERED):
+            if pdu.immediate:
                 self._deliver(pdu)
-            else:
-                self._due += self.window.accept(pdu.cmd_sn, pdu)  # type: ignore[attr-defined]
+            elif ready := self.window.accept(pdu.cmd_sn, pdu):
+                if len(ready) > 1:
+                    self._due.extend(ready[1:])  # what had waited for this one
+                self._deliver(pdu)
         elif isinstance(pdu, DataOut):
             if self._tasks is not None:
                 self._tasks.data_out(pdu)
@@ -437,5 +433,5 @@ def _reserved_tag(pdu: Pdu) -> RemoteProtocolError:
     )
 
 
-_NUMBERED = (NopOut, TextRequest, LogoutRequest, TmfRequest)
-"""Besides SCSI commands, the PDUs that carry CmdSN and may be immediate (RFC 7143 4.2.2.1)."""
+_NUMBERED = (ScsiCommand, NopOut, TextRequest, LogoutRequest, TmfRequest)
+"""The PDUs that carry CmdSN and may be immediate (RFC 7143 4.2.2.1)."""

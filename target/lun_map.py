@@ -24,6 +24,9 @@ MAX_LUN: Final = 0x3FFF
 """The highest LUN that flat space addressing can name (SAM-5 4.7.7.3)."""
 
 
+_REPORT_LUNS: Final = int(ScsiOpcode.REPORT_LUNS)
+
+
 class LunMap:
     """LUN to LogicalUnit, fixed when made; with ``ownership`` they are served through one portal at a time.
 
@@ -56,7 +59,7 @@ class LunMap:
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run a command at ``lun``, which need not exist; as ``LogicalUnit.execute``."""
         unit = self._units.get(lun)
-        if unit is None or cdb[0] == ScsiOpcode.REPORT_LUNS:
+        if unit is None or cdb[0] == _REPORT_LUNS:
             return self._without_unit(cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0"))
         if self._ownership is not None and self._ownership.refuses(cdb[0], nexus):
             return unit.check_condition(NOT_READY_STANDBY)

@@ -2,8 +2,8 @@
 
 Through any other portal the volume is there to be asked about, but not ready: TEST UNIT READY ends NOT READY, LOGICAL
 UNIT NOT ACCESSIBLE, TARGET PORT IN STANDBY STATE (04h/0Bh), which is how a host learns that the path cannot be active.
-A read or write through another portal moves the ownership there, as arrays with automatic trespass do; a host that
-sent I/O down both paths at once would make the volume change hands all the time.
+A command for the medium through another portal moves the ownership there, as arrays with automatic trespass do; a
+host that sent I/O down both paths at once would make the volume change hands all the time.
 
 Source: SPC-4 5.15.2.7 (what a port in standby state answers). Automatic trespass is a common vendor feature, not part
 of a standard.
@@ -12,20 +12,13 @@ of a standard.
 from __future__ import annotations
 
 from iscsi.scsi import ScsiOpcode
+from target import disk_io, disk_provisioning
 from target.nexus import Nexus
 
 _MEDIUM_ACCESS = frozenset(
-    {
-        ScsiOpcode.READ_6,
-        ScsiOpcode.READ_10,
-        ScsiOpcode.READ_12,
-        ScsiOpcode.READ_16,
-        ScsiOpcode.WRITE_6,
-        ScsiOpcode.WRITE_10,
-        ScsiOpcode.WRITE_12,
-        ScsiOpcode.WRITE_16,
-    }
+    row.opcode for row in (*disk_io.COMMANDS, *disk_provisioning.COMMANDS) if row.service_action is None
 )
+"""Every command that reads, writes or flushes the medium, by the device server's own tables."""
 
 
 class Ownership:

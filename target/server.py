@@ -197,10 +197,12 @@ class ArrayProtocol(asyncio.Protocol):
             if connection.closing:
                 self._close(transport)
                 return
-            if self._paused or not connection.choked:
+            choked = connection.choked
+            if self._paused or not choked:
                 break
             connection.resume()
-        self._read(not self._paused and not connection.choked)
+        if self._reading is not (wanted := not (self._paused or choked)):
+            self._read(wanted)
         self._rearm()
 
     def _close(self, transport: asyncio.Transport) -> None:
@@ -213,7 +215,7 @@ class ArrayProtocol(asyncio.Protocol):
 
     def _read(self, wanted: bool) -> None:
         transport = self._transport
-        if transport is not None and wanted != self._reading and not transport.is_closing():
+        if transport is not None and wanted is not self._reading and not transport.is_closing():
             self._reading = wanted
             if wanted:
                 transport.resume_reading()

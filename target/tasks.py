@@ -13,7 +13,7 @@ from typing import Protocol
 from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
 from iscsi.negotiation import SessionParameters
-from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, decode_lun
+from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, decode_lun, maker
 from iscsi.transfer import WriteBuffer, residual, segments
 from iscsi.window import CommandWindow
 from target.command import DataDirection, ScsiResult
@@ -23,6 +23,10 @@ from target.nexus import Nexus
 
 MAX_IMMEDIATE_TASKS = 8
 """Immediate commands a connection may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
+
+
+_data_in = maker(DataIn)
+_GOOD = ScsiStatus.GOOD  # an enum's attribute is slow to look up
 
 
 class Responder(Protocol):
@@ -59,6 +63,7 @@ class TaskSet:
         "_luns",
         "_next_ttt",
         "_nexus",
+        "_one_pdu_bytes",
         "_params",
         "_queued",
         "_responder",
@@ -72,6 +77,7 @@ class TaskSet:
         self._luns = luns
         self._nexus = nexus
         self._params = params
+        self._one_pdu_bytes = min(params.peer_max_recv_data_segment_length, params.max_burst_length)
         self._waiting: dict[int, WaitingWrite] = {}
         self._buffer_bytes = buffer_bytes
         self._queued: dict[int, None] = {}  # task tags of writes that may not ask by R2T yet, oldest first
@@ -188,10 +194,12 @@ class TaskSet:
 
     def _finish(self, command: ScsiCommand, data_out: bytes) -> None:
         """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
-        result = self._luns.execute(decode_lun(command.lun), command.cdb, data_out, self._nexus)
-        self._release(command)
+        lun = decode_lun(command.lun)
+        result = self._luns.execute(lun, command.cdb, data_out, self._nexus)
+        if not command.immediate:
+            self._responder.window.release()
         if result.aborted:
-            self._responder.abort_nexuses(result.aborted, decode_lun(command.lun))
+            self._responder.abort_nexuses(result.aborted, lun)
         if command.read:
             self._answer_read(command, result)
         else:
@@ -210,16 +218,14 @@ class TaskSet:
         if not data:
             self._answer(command, result, 0, actual)
             return
-        responder, window = self._responder, self._responder.window
-        params = self._params
-        collapse = result.status == ScsiStatus.GOOD
-        limit = params.peer_max_recv_data_segment_length
-        length = len(data)
-        if length <= limit and length <= params.max_burst_length and collapse and actual == command.edtl:
+        responder = self._responder
+        window = responder.window
+        collapse = result.status == _GOOD
+        if collapse and actual == command.edtl and actual <= self._one_pdu_bytes:  # as most reads go
             stat_sn = responder.stat_sn
             responder.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
             responder.send(
-                DataIn(
+                _data_in(
                     has_status=True,
                     itt=command.itt,
                     stat_sn=stat_sn,
@@ -230,8 +236,9 @@ class TaskSet:
             )
             return
         left = residual(command.edtl, actual)
+        length, params = len(data), self._params
         data_sn = 0
-        for part in segments(0, length, limit, params.max_burst_length):
+        for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
             last = part.offset + part.length == length
             with_status = last and collapse
             responder.send(

@@ -12,10 +12,27 @@ for pair in iscsi-ls:libiscsi-bin iscsi-perf:libiscsi-bin tgtd:tgt tshark:tshark
 done
 [ -n "$missing" ] || exit 0
 . "$(dirname "$0")/root.sh"
+
+# Debian's tgt starts a tgtd on 0.0.0.0:3260, which would keep that port from everybody: not started, not enabled.
+policy=/usr/sbin/policy-rc.d
+keep_services_down() {
+    [ -e $policy ] || as_root sh -c "printf '#!/bin/sh\nexit 101\n' > $policy && chmod +x $policy && touch $policy.mpiolab"
+}
+let_services_be() {
+    if [ -e $policy.mpiolab ]; then
+        as_root rm -f $policy $policy.mpiolab
+    fi
+    case " $missing " in *" tgt "*)
+        if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet tgt.service || true; fi ;;
+    esac
+}
+
 # shellcheck disable=SC2086 — the list is meant to be split
-if command -v apt-get >/dev/null 2>&1 && as_root apt-get update -qq &&
-    as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null; then
-    exit 0
+if command -v apt-get >/dev/null 2>&1 && as_root apt-get update -qq && keep_services_down; then
+    trap let_services_be EXIT
+    if as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null; then
+        exit 0
+    fi
 fi
 echo "real peers not installed:$missing (Debian packages); the interop tests that need them will be skipped" >&2
 [ "${MPIOLAB_REQUIRE_PEERS:-0}" != 1 ]

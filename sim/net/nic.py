@@ -53,11 +53,12 @@ class Nic:
         self.offload = offload
         self.mtu = mtu
         self.addresses: list[str] = []
-        self.to_switch = Link(rate_bits_per_s, latency_ns)
-        self.from_switch = Link(rate_bits_per_s, latency_ns)
+        self.to_switch = Link(switch.env, rate_bits_per_s, latency_ns)
+        self.from_switch = Link(switch.env, rate_bits_per_s, latency_ns)
         self.passing = True
         self._env: Environment = switch.env
         self._switch = switch
+        self._ports = switch.ports
         self._observers = observers
         self._at_switch = (self._forward,)
         self._at_host = (self._arrive,)
@@ -158,29 +159,24 @@ class Nic:
                 observer(record)
         if not self.passing:
             return
-        egress = self._switch.ports.get(segment.flow[0][0])
+        egress = self._ports.get(segment.flow[0][0])
         if egress is None:
             return  # no one answers for the address
         link = self.to_switch
-        wire_bytes = segment.wire_bytes
-        start = link.reserve(now, wire_bytes)
-        arrival = link.free_ns + link.latency_ns
-        if segment.frames > 1:
-            # As the module says: when the egress may begin, having the rest of the burst in time.
-            first = start + link.duration_ns(segment.first_frame_bytes) + link.latency_ns
-            behind = egress.from_switch.duration_ns(wire_bytes - segment.last_frame_bytes)
-            arrival = max(first, arrival - behind)
-        env.carry(arrival, segment, self._at_switch)
+        if segment.frames == 1:
+            link.carry(now, segment, self._at_switch)
+            return
+        # As the module says: when the egress may begin, having the rest of the burst in time.
+        full = segment.full_frame_bytes
+        first = max(link.free_ns, now) + link.duration_ns(full) + link.latency_ns
+        arrival = link.reserve(now, segment.wire_bytes) - egress.from_switch.duration_ns((segment.frames - 1) * full)
+        env.carry(arrival if arrival > first else first, segment, self._at_switch)
 
     def _forward(self, segment: Segment) -> None:
         # At the switch. The cable may have been pulled, the address may have moved, since the segment was sent.
-        egress = self._switch.ports.get(segment.flow[0][0])
-        if egress is None or not self.passing:
-            return
-        env = self._env
-        link = egress.from_switch
-        link.reserve(env._now + self._switch.latency_ns, segment.wire_bytes)
-        env.carry(link.free_ns + link.latency_ns, segment, egress._at_host)
+        egress = self._ports.get(segment.flow[0][0])
+        if egress is not None and self.passing:
+            egress.from_switch.carry(self._env._now + self._switch.latency_ns, segment, egress._at_host)
 
     def _arrive(self, segment: Segment) -> None:
         if self.passing:

@@ -36,6 +36,8 @@ TIMESTAMP_OPTION_BYTES = 12
 
 SEQUENCE_MASK = 0xFFFFFFFF
 
+_OCCUPYING = SYN | FIN  # flags with a sequence number of their own
+
 
 @dataclass(frozen=True, slots=True)
 class SynOptions:
@@ -66,19 +68,19 @@ class Segment:
     object (`Environment.carry`). A segment is under way at most once at a time; what is sent again is a new segment.
 
     `flow` is the connection as the *receiver* sees it; `window` is the 16-bit field; `end` is the sequence number after
-    everything the segment occupies (payload, SYN, FIN). `wire_bytes`, `first_frame_bytes` and `last_frame_bytes` count
-    byte times on the wire, headers, preamble and gap included. `sent_ns`, `resent` and `sacked` are the sender's notes.
+    everything the segment occupies (payload, SYN, FIN). `wire_bytes` and `full_frame_bytes` (each frame but the last)
+    count byte times on the wire, headers, preamble and gap included. `sent_ns`, `resent` and `sacked` are the sender's
+    notes.
     """
 
     __slots__ = (
         "ack",
         "callbacks",
         "end",
-        "first_frame_bytes",
         "flags",
         "flow",
         "frames",
-        "last_frame_bytes",
+        "full_frame_bytes",
         "mss",
         "options",
         "payload",
@@ -130,18 +132,16 @@ class Segment:
             if wire < SMALLEST_FRAME_BYTES:
                 wire = SMALLEST_FRAME_BYTES
             self.frames = 1
-            self.wire_bytes = self.first_frame_bytes = self.last_frame_bytes = wire
-            self.end = seq + length + (1 if flags & (SYN | FIN) else 0)
+            self.wire_bytes = self.full_frame_bytes = wire
         else:
             frames = -(-length // mss)
             last = length - (frames - 1) * mss + overhead
             if last < SMALLEST_FRAME_BYTES:
                 last = SMALLEST_FRAME_BYTES
             self.frames = frames
-            self.first_frame_bytes = mss + overhead
-            self.last_frame_bytes = last
-            self.wire_bytes = (frames - 1) * (mss + overhead) + last
-            self.end = seq + length + (1 if flags & FIN else 0)
+            self.full_frame_bytes = full = mss + overhead
+            self.wire_bytes = (frames - 1) * full + last
+        self.end = seq + length + 1 if flags & _OCCUPYING else seq + length
 
     def __repr__(self) -> str:
         (dst, dport), (src, sport) = self.flow

@@ -10,8 +10,9 @@ Left out, on purpose: Nagle (asyncio switches it off), congestion control (see `
 
 from __future__ import annotations
 
-from sim.net.segment import ACK, FIN, PSH, RST, SYN, TIMESTAMP_OPTION_BYTES, Segment, SynOptions
-from sim.net.tcp_output import NEVER_NS, TcpOutput
+from sim.net.segment import ACK, FIN, PSH, RST, SYN, Segment
+from sim.net.tcp_handshake import TcpHandshake
+from sim.net.tcp_output import NEVER_NS
 from sim.net.tcp_states import (
     AFTER_FIN_ACKNOWLEDGED,
     AFTER_PEERS_FIN,
@@ -30,11 +31,11 @@ from sim.net.tcp_states import (
 
 __all__ = ["NEVER_NS", "TcpEndpoint", "TcpState"]
 
-# RFC 9293 3.7.1: what to assume of a peer that names no MSS.
-DEFAULT_MSS = 536
+_ACK_PSH = ACK | PSH
+_RST_SYN_ACK = RST | SYN | ACK
 
 
-class TcpEndpoint(TcpOutput):
+class TcpEndpoint(TcpHandshake):
     """One end of one connection.
 
     `local` and `remote` are (IPv4, port); `iss` the initial send sequence number; `mtu` that of the NIC in bytes;
@@ -49,45 +50,27 @@ class TcpEndpoint(TcpOutput):
 
     # -- what the application asks -------------------------------------------------------------------------------------
 
-    def connect(self, now_ns: int) -> None:
-        """Open actively: send a SYN."""
-        self.state = SYN_SENT
-        self._emit_syn(now_ns, SYN)
-
-    def accept(self, now_ns: int, syn: Segment) -> None:
-        """Open passively: answer the peer's SYN."""
-        self.state = SYN_RECEIVED
-        self._take_syn(syn)
-        self._emit_syn(now_ns, SYN | ACK)
-
     def write(self, now_ns: int, data: bytes) -> None:
-        """Send `data` (not empty) after what is queued. Ignored once the connection ended or a FIN was asked for."""
+        """Send `data` after what is queued. Ignored once the connection ended or a FIN was asked for."""
+        self.write_all(now_ns, [data])
+
+    def write_all(self, now_ns: int, buffers: list[bytes]) -> None:
+        """As `write`, for several buffers in a row that share their frames."""
         send = self.send
-        length = len(data)
+        length = sum(map(len, buffers))
+        if self._fin_wanted or not length:
+            return
         if (
             self.state is ESTABLISHED
             and not send.queued_bytes
             and length <= send.burst
             and length <= send.edge - send.next
-            and not self._fin_wanted
-        ):
-            self._send_burst(now_ns, ACK | PSH, data)  # the common case: what was written is the burst
-            return
-        if self._fin_wanted or self.state is CLOSED:
-            return
-        self.send.put(data)
-        if self.state in SENDING:
-            self._push(now_ns)
-
-    def queue(self, data: bytes) -> None:
-        """Queue `data` without sending: for several writes that shall share their frames. `push` sends."""
-        if not self._fin_wanted and self.state is not CLOSED:
-            self.send.put(data)
-
-    def push(self, now_ns: int) -> None:
-        """Send what is queued, as far as the window allows."""
-        if self.state in SENDING:
-            self._push(now_ns)
+        ):  # the common case: what was written is the burst
+            self._send_burst(now_ns, _ACK_PSH, buffers[0] if len(buffers) == 1 else b"".join(buffers))
+        elif self.state is not CLOSED:
+            send.put(buffers, length)
+            if self.state in SENDING:
+                self._push(now_ns)
 
     def finish(self, now_ns: int) -> None:
         """Send a FIN after what is queued; the other direction stays open (half close)."""
@@ -125,6 +108,44 @@ class TcpEndpoint(TcpOutput):
 
     def receive(self, now_ns: int, segment: Segment) -> None:
         """Take a segment of this connection."""
+        # Van Jacobson's header prediction: nearly every segment is the next data of an established connection, with
+        # nothing out of order anywhere. For that one, this is what `_receive_any` comes to.
+        send, received = self.send, self.received
+        seq, ack, payload = segment.seq, segment.ack, segment.payload
+        if (
+            seq != received.next
+            or self.state is not ESTABLISHED
+            or segment.flags & ~PSH != ACK
+            or not payload
+            or ack > send.next
+            or ack < send.una
+            or seq >= received.edge
+            or received.runs
+            or segment.sack
+            or self._fin_wanted
+        ):
+            self._receive_any(now_ns, segment)
+            return
+        if segment.timestamps is not None:
+            self._timestamp_echo = segment.timestamps[0]
+        edge = ack + (segment.window << self._peer_shift)
+        opened = edge > send.edge
+        if opened:
+            send.edge = edge
+        advanced = ack > send.una
+        if advanced:
+            self._note_acknowledged(now_ns, ack)
+        elif not send.flight:
+            self._note_probe_answered(opened)
+        if send.queued_bytes and (advanced or opened):
+            self._push(now_ns)
+        length = len(payload)
+        received.ready.append(payload)
+        received.ready_bytes += length
+        received.next = seq + length
+        self._owe(now_ns, length)
+
+    def _receive_any(self, now_ns: int, segment: Segment) -> None:
         state = self.state
         if state is SYN_SENT:
             self._receive_in_syn_sent(now_ns, segment)
@@ -136,13 +157,11 @@ class TcpEndpoint(TcpOutput):
         if seq != received.next and not self._acceptable(segment):
             self._receive_unacceptable(now_ns, segment)
             return
-        if flags & (RST | SYN):
+        if flags & _RST_SYN_ACK != ACK:
             if flags & RST:
                 self._end(refused() if state is SYN_RECEIVED else reset_by_peer())
-            else:
+            elif flags & SYN:
                 self._emit(now_ns, ACK, self.send.next)  # RFC 5961 4.2: a challenge; a peer that restarted answers RST
-            return
-        if not flags & ACK:
             return
         if segment.timestamps is not None:
             self._timestamp_echo = segment.timestamps[0]
@@ -152,7 +171,7 @@ class TcpEndpoint(TcpOutput):
             self._receive_payload(now_ns, seq, segment.payload)
         if flags & FIN and received.fin_seq is None:
             received.fin_seq = segment.end - 1
-        if received.fin_seq is not None and received.next == received.fin_seq and not self.peer_finished:
+        if received.fin_seq == received.next and not self.peer_finished:
             self._receive_fin(now_ns)
 
     def _acceptable(self, segment: Segment) -> bool:
@@ -175,31 +194,6 @@ class TcpEndpoint(TcpOutput):
         if self.state is TIME_WAIT and flags & FIN:
             self._linger(now_ns + self.profile.time_wait_ns)  # the last ACK was lost
         self._emit(now_ns, ACK, self.send.next)
-
-    def _receive_in_syn_sent(self, now_ns: int, segment: Segment) -> None:
-        flags = segment.flags
-        acknowledged = flags & ACK and segment.ack == self.send.next
-        if flags & ACK and not acknowledged:
-            if not flags & RST:  # RFC 9293 figure 9: this is an old connection's ACK; clear it away
-                self.outgoing.append(Segment(self._flow, RST, segment.ack, 0, 0))
-            return
-        if flags & RST:
-            if acknowledged:
-                self._end(refused())
-            return
-        if not flags & SYN:
-            return
-        self._take_syn(segment)
-        if not acknowledged:  # simultaneous open
-            self.state = SYN_RECEIVED
-            self.send.flight.clear()
-            self.send.next = self.send.una
-            self._emit_syn(now_ns, SYN | ACK)
-            return
-        self._note_acknowledged(now_ns, segment.ack)
-        self._establish(segment.window)  # not scaled: it stands in a SYN
-        self._emit(now_ns, ACK, self.send.next)
-        self._push(now_ns)
 
     def _receive_ack(self, now_ns: int, segment: Segment) -> bool:
         """Take the acknowledgement and the window; False when the segment is to be dropped."""
@@ -224,9 +218,7 @@ class TcpEndpoint(TcpOutput):
         if advanced:
             self._note_acknowledged(now_ns, ack)
         elif not send.flight:
-            self._retries = 0  # an answer to a window probe: the peer lives
-            if opened:
-                self._rto.progress()
+            self._note_probe_answered(opened)
         if segment.sack:
             send.split_acknowledged()
             send.sack(segment.sack)
@@ -251,11 +243,7 @@ class TcpEndpoint(TcpOutput):
             self._emit(now_ns, ACK, self.send.next)  # a probe of a closed window
             return
         if received.take(seq, payload):
-            self.owes += len(payload)
-            if self._ack_at_ns == NEVER_NS:
-                self._ack_at_ns = now_ns + self.profile.delayed_ack_ns
-                if self._ack_at_ns < self.deadline_ns:
-                    self.deadline_ns = self._ack_at_ns
+            self._owe(now_ns, len(payload))
         else:
             self._emit(now_ns, ACK, self.send.next)  # RFC 5681 4.2: at once, when there is or was a hole
 
@@ -264,26 +252,3 @@ class TcpEndpoint(TcpOutput):
         self.received.next += 1
         self._enter(now_ns, AFTER_PEERS_FIN.get(self.state, self.state))
         self._emit(now_ns, ACK, self.send.next)
-
-    def _take_syn(self, syn: Segment) -> None:
-        theirs = syn.options or SynOptions(DEFAULT_MSS, None, False, False)
-        ours = self._offer
-        self._timestamps = ours.timestamps and theirs.timestamps
-        self._option_bytes = TIMESTAMP_OPTION_BYTES if self._timestamps else 0
-        self._sack = ours.sack_permitted and theirs.sack_permitted
-        scaled = ours.window_scale is not None and theirs.window_scale is not None
-        self._peer_shift = (theirs.window_scale or 0) if scaled else 0
-        self.send.mss = min(ours.mss, theirs.mss) - self._option_bytes
-        self.received.start(syn.seq + 1, self.send.mss, ours.window_scale if scaled else None)
-        if syn.timestamps is not None:
-            self._timestamp_echo = syn.timestamps[0]
-        # Until now the offer was one; from here on it says what is in use.
-        self._offer = SynOptions(ours.mss, ours.window_scale if scaled else None, self._sack, self._timestamps)
-        self.send.edge = self.send.next + syn.window  # the window of a SYN is never scaled
-
-    def _establish(self, window_bytes: int) -> None:
-        send = self.send
-        self.state = ESTABLISHED
-        send.edge = max(send.edge, send.una + window_bytes)
-        send.max_window = send.edge - send.una
-        send.set_limits(send.mss, self._burst_bytes)

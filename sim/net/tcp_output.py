@@ -112,13 +112,13 @@ class TcpOutput:
             self._emit(now_ns, ACK, self.send.next)
 
     def _note_acknowledged(self, now_ns: int, ack: int) -> None:
-        send, rto = self.send, self._rto
+        send = self.send
         sent_ns = send.acknowledge(ack)
         self._retries = 0
         if sent_ns >= 0:
-            rto.measured(now_ns - sent_ns)
+            self._rto.measured(now_ns - sent_ns)
         else:
-            rto.progress()
+            self._rto.progress()
         flight = send.flight
         if flight:
             self._start_rto(now_ns)
@@ -128,6 +128,20 @@ class TcpOutput:
                     self._resend(now_ns, segment)
         else:
             self._rto_at_ns = NEVER_NS
+
+    def _note_probe_answered(self, opened: bool) -> None:
+        """Nothing is in flight, and here is a segment: if it answers a window probe, the peer lives."""
+        self._retries = 0
+        if opened:
+            self._rto.progress()
+
+    def _owe(self, now_ns: int, length: int) -> None:
+        """Data has arrived in order: it is to be acknowledged, with what is sent next or when the delay is over."""
+        if not self.owes:
+            self._ack_at_ns = ack_at_ns = now_ns + self.profile.delayed_ack_ns
+            if ack_at_ns < self.deadline_ns:
+                self.deadline_ns = ack_at_ns
+        self.owes += length
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -185,13 +199,22 @@ class TcpOutput:
 
     def _send_burst(self, now_ns: int, flags: int, payload: bytes) -> None:
         """Send what has a place in the sequence space, and time it."""
-        send = self.send
-        segment = self._build(now_ns, flags, send.next, payload)
+        send, received = self.send, self.received
+        if self._timestamps or received.runs:
+            segment = self._build(now_ns, flags, send.next, payload)
+        else:  # what `_build` comes to without options
+            self.owes = 0
+            self._ack_at_ns = NEVER_NS
+            window = received.window_field()
+            segment = Segment(self._flow, flags, send.next, received.next, window, payload, send.mss)
         segment.sent_ns = now_ns
         send.next = segment.end
-        if not send.flight:
-            self._start_rto(now_ns)
-        send.flight.append(segment)
+        flight = send.flight
+        if not flight:
+            self._rto_at_ns = rto_at_ns = now_ns + self._rto.rto_ns
+            if rto_at_ns < self.deadline_ns:
+                self.deadline_ns = rto_at_ns
+        flight.append(segment)
         self.outgoing.append(segment)
 
     def _start_rto(self, now_ns: int) -> None:

@@ -24,16 +24,15 @@ class RtoEstimator:
 
     def measured(self, round_trip_ns: int) -> None:
         """Take a measurement of a segment that was sent once only (Karn's rule is the caller's)."""
-        if self.srtt_ns:
-            deviation = self.srtt_ns - round_trip_ns
-            if deviation < 0:
-                deviation = -deviation
-            self.variation_ns += (deviation - self.variation_ns) // 4
-            self.srtt_ns += (round_trip_ns - self.srtt_ns) // 8
+        smoothed, variation = self.srtt_ns, self.variation_ns
+        if smoothed:
+            error = round_trip_ns - smoothed
+            variation += (abs(error) - variation) // 4
+            smoothed += error // 8
         else:
-            self.srtt_ns = round_trip_ns
-            self.variation_ns = round_trip_ns // 2
-        base = self.srtt_ns + 4 * self.variation_ns
+            smoothed, variation = round_trip_ns, round_trip_ns // 2
+        self.srtt_ns, self.variation_ns = smoothed, variation
+        base = smoothed + 4 * variation
         if base < self._min_ns:
             base = self._min_ns
         elif base > self._max_ns:

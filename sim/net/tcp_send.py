@@ -50,10 +50,10 @@ class SendStream:
         quarter = max(self.max_window // 4, 2 * mss)
         self.burst = max(min(burst_bytes, quarter, LONGEST_BURST_BYTES) // mss, 1) * mss
 
-    def put(self, data: bytes) -> None:
-        """Queue `data`, not empty."""
-        self.queue.append(data)
-        self.queued_bytes += len(data)
+    def put(self, buffers: list[bytes], length: int) -> None:
+        """Queue `buffers`, `length` bytes in all."""
+        self.queue.extend(filter(None, buffers))
+        self.queued_bytes += length
 
     def allowed(self) -> int:
         """How many queued bytes may go now, as one burst; 0 to wait (RFC 9293 3.8.6.2.1).
@@ -111,6 +111,12 @@ class SendStream:
         """
         self.una = ack
         flight = self.flight
+        if not flight:
+            return -1
+        newest = flight[-1]
+        if newest.end <= ack:
+            flight.clear()
+            return -1 if newest.resent else newest.sent_ns
         done = 0
         sent_ns = -1
         for segment in flight:

@@ -10,7 +10,7 @@ event that is set already. On a busy connection the deadline moves later with ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from sim.env import Call
@@ -92,13 +92,9 @@ class TcpSocket:
         self.endpoint.write(self._env._now, data)
         self._after()
 
-    def write_all(self, buffers: Iterable[bytes]) -> None:
+    def write_all(self, buffers: list[bytes]) -> None:
         """Send the buffers in a row, sharing frames."""
-        endpoint = self.endpoint
-        for data in buffers:
-            if data:
-                endpoint.queue(data)
-        endpoint.push(self._env._now)
+        self.endpoint.write_all(self._env._now, buffers)
         self._after()
 
     def finish(self) -> None:
@@ -131,7 +127,10 @@ class TcpSocket:
 
     def unsent_bytes(self) -> int:
         """Bytes beyond the socket's send buffer: what is still the transport's."""
-        beyond = self.endpoint.send.unacknowledged_bytes - self.endpoint.profile.send_buffer_bytes
+        endpoint = self.endpoint
+        send = endpoint.send
+        # `unacknowledged_bytes` written out: a property costs more than all of this, and every write asks.
+        beyond = send.next - send.una + send.queued_bytes - endpoint.profile.send_buffer_bytes
         return beyond if beyond > 0 else 0
 
     def resume(self) -> None:
@@ -155,7 +154,8 @@ class TcpSocket:
             endpoint.acknowledge(now)
         if self.watch_room and self.user is not None:
             self.user.socket_room()
-        self._after()
+        if endpoint.outgoing or endpoint.deadline_ns < self._timer_at_ns or endpoint.state is _CLOSED:
+            self._after()
 
     def _check_established(self) -> None:
         tell = self._established
@@ -166,12 +166,13 @@ class TcpSocket:
     def _deliver(self) -> None:
         endpoint = self.endpoint
         received = endpoint.received
-        if len(received.ready) == 1:
-            data = received.ready.pop()
+        ready = received.ready
+        if len(ready) == 1:
+            data = ready.pop()
             received.ready_bytes = 0
             if self.user is not None:
                 self.user.socket_data(data)
-        elif received.ready:
+        elif ready:
             waiting = received.hand_over()
             for index, data in enumerate(waiting):
                 if self.user is None:

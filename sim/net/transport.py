@@ -134,25 +134,25 @@ class SimTransport(asyncio.Transport):
         if not data or self._closing:
             return
         self._socket.write(data)
-        if not self._write_paused:
-            self._after_write()
+        if not self._write_paused and self._socket.unsent_bytes() > self._high:
+            self._pause_protocol()
 
     def writelines(self, list_of_data: Iterable[Data]) -> None:
         """Send the buffers in a row: small ones share frames, large ones are not joined."""
-        buffers = [data if isinstance(data, bytes) else bytes(data) for data in list_of_data]
+        buffers = list(map(bytes, list_of_data))  # of a `bytes`, bytes() is itself
         if self._finished:
             raise RuntimeError("Cannot call writelines() after write_eof()")
         if self._closing:
             return
-        self._socket.write_all(buffers)
-        if not self._write_paused:
-            self._after_write()
+        socket = self._socket
+        socket.write_all(buffers)
+        if not self._write_paused and socket.unsent_bytes() > self._high:
+            self._pause_protocol()
 
-    def _after_write(self) -> None:
-        if self._socket.unsent_bytes() > self._high:
-            self._write_paused = True
-            self._socket.watch_room = True
-            self._protocol_call("pause_writing")
+    def _pause_protocol(self) -> None:
+        self._write_paused = True
+        self._socket.watch_room = True
+        self._protocol_call("pause_writing")
 
     def socket_room(self) -> None:
         """The peer acknowledged something."""
@@ -195,8 +195,8 @@ class SimTransport(asyncio.Transport):
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self._high, self._low = high, low
-        if not self._closing and not self._write_paused:
-            self._after_write()
+        if not self._closing and not self._write_paused and self._socket.unsent_bytes() > high:
+            self._pause_protocol()
 
     def can_write_eof(self) -> bool:
         """TCP can close one direction."""

@@ -1,14 +1,20 @@
-"""What one simulated 4 KiB read costs, in bare SimPy timeouts of the same process.
+"""What one simulated read costs, in bare SimPy timeouts of the same process.
 
 The read is byte-exact through everything: device server, target, TCP, switch, TCP, initiator, and what came back is
-compared with what was written. Both figures are taken in alternating rounds, and the smallest of each counts, which is
-what the machine can do when nothing else wants it.
+compared with what was written. It is measured above the session and above the MPIO disk, at 4 and at 64 KiB.
+
+All figures are taken in alternating rounds and the smallest of each counts, which is what the machine can do when
+nothing else wants it. The timeout is measured several times in a row in each round: the first runs after the reads find
+none of their code in the processor's caches, and a dear timeout would flatter the read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 import simpy
@@ -20,56 +26,76 @@ from harness.narration import QuietNarrator
 from harness.perform import perform
 from harness.sim_world import SimWorld
 from harness.trace import Trace
+from initiator_model.disk import IoResult, MpioDisk
 from initiator_model.requests import Completion, ScsiRequest
 from initiator_model.session import IscsiSession
 
-BOUND_TIMEOUTS = 60
-BLOCKS = 8
-READS = 2000
+BOUND_TIMEOUTS = {16: 60, 1: 80}
+"""By queue depth, for 4 KiB. A lone read pays for its own segments and wake-ups, which sixteen under way share."""
+
+BLOCK = 512
+SMALL, LARGE = 8, 128  # blocks: 4 and 64 KiB
+READS = {SMALL: 1000, LARGE: 200}
 ROUNDS = 15
 
-
-def timeout_us(count: int = 1000) -> float:
-    """One `Environment.timeout`, made and run out, in microseconds."""
-    environment = simpy.Environment()
-    began = time.perf_counter()
-    for _ in range(count):
-        environment.timeout(1)
-    environment.run()
-    return (time.perf_counter() - began) / count * 1e6
+Submit = Callable[[Callable[[Completion | IoResult], None]], object]
 
 
+def timeout_us(runs: int = 5, count: int = 1000) -> float:
+    """One `Environment.timeout`, made and run out, in microseconds: the best of several runs."""
+    best = float("inf")
+    for _ in range(runs):
+        environment = simpy.Environment()
+        began = time.perf_counter()
+        for _ in range(count):
+            environment.timeout(1)
+        environment.run()
+        best = min(best, time.perf_counter() - began)
+    return best / count * 1e6
+
+
+@dataclass
 class Reader:
-    """Reads the same 4 KiB again and again over one session, ``depth`` at a time."""
+    """Reads the same blocks again and again, ``depth`` at a time, and keeps the best time per read."""
 
-    def __init__(self, session: IscsiSession, expected: bytes, world: SimWorld, depth: int) -> None:
-        self.session = session
-        self.expected = expected
-        self.world = world
-        self.depth = depth
-        self.request = ScsiRequest(bytes((0x28, 0, 0, 0, 0, 0, 0, 0, BLOCKS)).ljust(16, b"\0"), 0, BLOCKS * 512, b"")
+    label: str
+    submit: Submit
+    expected: bytes
+    depth: int
+    count: int
+    best_us: float = float("inf")
+    left: int = field(default=0, init=False)
+    open: int = field(default=0, init=False)
 
-    async def read(self, count: int) -> float:
-        """Microseconds per read."""
-        self.left, self.open = count, count
-        self.finished = self.world.loop.create_future()
+    async def run(self) -> None:
+        self.left = self.open = self.count
+        self.finished = asyncio.get_running_loop().create_future()
         began = time.perf_counter()
         for _ in range(self.depth):
-            self._submit()
+            self._next()
         await self.finished
-        return (time.perf_counter() - began) / count * 1e6
+        self.best_us = min(self.best_us, (time.perf_counter() - began) / self.count * 1e6)
 
-    def _submit(self) -> None:
+    def _next(self) -> None:
         self.left -= 1
-        self.session.submit(self.request, self._done)
+        self.submit(self._done)
 
-    def _done(self, completion: Completion) -> None:
-        assert completion.data == self.expected
+    def _done(self, ended: Completion | IoResult) -> None:
+        assert ended.data == self.expected
         self.open -= 1
         if self.left:
-            self._submit()
+            self._next()
         elif not self.open:
             self.finished.set_result(None)
+
+
+def through_session(session: IscsiSession, blocks: int) -> Submit:
+    request = ScsiRequest(bytes((0x28, 0, 0, 0, 0, 0, 0, 0, blocks)).ljust(16, b"\0"), 0, blocks * BLOCK, b"")
+    return lambda done: session.submit(request, done)
+
+
+def through_disk(disk: MpioDisk, blocks: int) -> Submit:
+    return lambda done: disk.submit_read(0, blocks, done)
 
 
 @pytest.mark.benchmark_ratio
@@ -96,29 +122,37 @@ def test_one_simulated_read_in_bare_timeouts(depth: int, capsys: pytest.CaptureF
     bench = Bench(scenario, QuietNarrator(), Trace())
     world = SimWorld(scenario, 1, None, None, bench.on_decision, bench.on_array_log)
     bench.enter(world)
-    best = {"read": float("inf"), "timeout": float("inf")}
+    readers: list[Reader] = []
+    timeouts: list[float] = []
 
     async def story() -> None:
         await world.site.start()
         for step in scenario.steps:
             await perform(bench, step)
-        data = stamped(1, 0, BLOCKS, 512)
         site = bench.hosts["host"]
-        await site.claimed("disk").disk.write(0, data)
-        reader = Reader(site.host.sessions[0].session, data, world, depth)
-        await reader.read(READS)
+        session, disk = site.host.sessions[0].session, site.claimed("disk").disk
+        data = stamped(1, 0, LARGE, BLOCK)
+        await disk.write(0, data)
+        for blocks in (SMALL, LARGE):
+            for layer, submit in (("session", through_session(session, blocks)), ("disk", through_disk(disk, blocks))):
+                label = f"{blocks * BLOCK // 1024} KiB read at depth {depth} through the {layer}"
+                readers.append(Reader(label, submit, data[: blocks * BLOCK], depth, READS[blocks]))
         for _ in range(ROUNDS):
             gc.collect()
-            best["timeout"] = min(best["timeout"], timeout_us())
-            best["read"] = min(best["read"], await reader.read(READS))
+            for reader in readers:
+                await reader.run()
+                timeouts.append(timeout_us())
         await site.shut_down()
         world.site.close()
 
     world.run(story())
-    ratio = best["read"] / best["timeout"]
+    timeout = min(timeouts)
+    bound = BOUND_TIMEOUTS[depth]
     with capsys.disabled():
-        print(
-            f"\n4 KiB read at depth {depth}: {best['read']:.1f} us; bare timeout: {best['timeout']:.3f} us;"
-            f" {ratio:.1f} timeouts (bound {BOUND_TIMEOUTS})"
-        )
-    assert ratio <= BOUND_TIMEOUTS
+        print(f"\nbare timeout: {timeout:.3f} us")
+        for reader in readers:
+            said = f" (bound {bound})" if reader.count == READS[SMALL] else ""
+            print(f"{reader.label}: {reader.best_us:.1f} us, {reader.best_us / timeout:.1f} timeouts{said}")
+    for reader in readers:
+        if reader.count == READS[SMALL]:
+            assert reader.best_us <= bound * timeout, reader.label

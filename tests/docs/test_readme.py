@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.load import load_scenario
+from harness.narration import QuietNarrator
+from harness.run import run_scenario
+from harness.sim_world import SimWorld
+from sim.net.segment import SegmentRecord
+
 
 @pytest.fixture(scope="module")
 def walkthrough(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
@@ -44,17 +50,43 @@ def test_the_reconnect_in_the_redirect_page_is_real(walkthrough: set[str]) -> No
     assert [line for line in lines if re.sub(r"\s+", " ", line).strip() not in said] == []
 
 
-def test_the_redirect_page_shows_the_bytes_that_were_sent() -> None:
-    """The BHS words of the page stand in the PDUs our own codec makes of what the page says."""
-    from iscsi.pdu import LoginResponse, encode
+class FirstWords:
+    """The first payload of each direction of a connection, by the host's port."""
 
-    sent = encode(
-        LoginResponse(isid=bytes.fromhex("400001377ac0"), status=0x0101, data=b"TargetAddress=192.168.51.2:3260\0")
+    def __init__(self) -> None:
+        self.sent: dict[int, bytes] = {}
+        self.answered: dict[int, bytes] = {}
+
+    def __call__(self, record: SegmentRecord) -> None:
+        if record.payload and record.src[0] == "192.168.50.105":
+            self.sent.setdefault(record.src[1], record.payload)
+        elif record.payload and record.dst[0] == "192.168.50.105":
+            self.answered.setdefault(record.dst[1], record.payload)
+
+
+def test_the_redirect_page_shows_the_bytes_that_were_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = FirstWords()
+
+    class Listening(SimWorld):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            self.network.observe(words)
+
+    monkeypatch.setattr("harness.run.SimWorld", Listening)
+    run_scenario(
+        load_scenario(Path("scenarios/ps100_round_robin.toml")), seed=1, net="sim", pcap=None, narrator=QuietNarrator()
     )
-    page = Path("docs/redirect.md").read_text(encoding="utf-8").split("## 2.")[1].split("## 3.")[0]
-    rows = re.findall(r"^ {4}((?:[0-9a-f]{2} ){7}[0-9a-f]{2})", page, re.MULTILINE)
-    assert bytes.fromhex("".join(rows)) == sent[:48]
-    assert sent[48:] == b"TargetAddress=192.168.51.2:3260\0"
+
+    page = Path("docs/redirect.md").read_text(encoding="utf-8")
+    for section, spoken in (("1", words.sent[2816]), ("2", words.answered[2816]), ("3", words.answered[2817])):
+        shown = page.split(f"## {section}.")[1].split("## ")[0]
+        rows = bytes.fromhex("".join(re.findall(r"^ {4}((?:[0-9a-f]{2} ){7}[0-9a-f]{2})", shown, re.MULTILINE)))
+        assert len(rows) >= 32
+        assert rows == spoken[: len(rows)]
+        assert not any(spoken[len(rows) : 48]), "the rest of the header is zeros"
+        text = "".join(re.findall(r"^ {4}([A-Z][A-Za-z]+=\S+?)\\0", shown, re.MULTILINE))
+        assert text == spoken[48:].rstrip(b"\0").decode().replace("\0", "")
+    assert words.sent[2817] == words.sent[2816], "the login at the portal repeats the one at the group address"
 
 
 def test_every_scenario_the_documents_name_exists() -> None:

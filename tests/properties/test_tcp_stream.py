@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.faults import Blackhole, Fault, Latency, LinkDown, Rate
+from sim.net.segment import Segment
+from sim.net.tcp import TcpEndpoint
 from sim.net.tcp_profiles import LINUX, PROFILES
 from sim.rng import stream
 from tests.unit.sim.net.bench import Bench, Peer
@@ -121,3 +123,40 @@ def test_a_stream_survives_loss_in_both_directions(chunks: list[int], percent: i
     assert wire.got[wire.server] == both[wire.client]
     assert wire.got[wire.client] == both[wire.server]
     assert wire.client.error is wire.server.error is None
+
+
+class Unpredicted(TcpEndpoint):
+    """Takes every segment by the long way."""
+
+    __slots__ = ()
+
+    def receive(self, now_ns: int, segment: Segment) -> None:
+        self._receive_any(now_ns, segment)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    chunks=CHUNKS,
+    percent=st.integers(0, 20),
+    seed=st.integers(0, 50),
+    profile=PROFILE,
+    pause_us=st.integers(0, 3_000),
+)
+def test_header_prediction_changes_nothing(
+    chunks: list[int], percent: int, seed: int, profile: str, pause_us: int
+) -> None:
+    def history(kind: type[TcpEndpoint]) -> list[tuple[object, ...]]:
+        wire = Wire(PROFILES[profile], kind=kind)
+        wire.handshake()
+        draws = stream(seed, "loss")
+        wire.lose = lambda segment: draws.chance(percent / 100)
+        for length in chunks:
+            for end in (wire.client, wire.server):
+                end.write(wire.now_ns, bytes(length))
+            wire.run(wire.now_ns + pause_us * 1_000)
+        wire.client.finish(wire.now_ns)
+        wire.server.finish(wire.now_ns)
+        wire.run()
+        return [(repr(each), each.sent_ns, each.window, each.sack, each.timestamps) for each in wire.sent]
+
+    assert history(TcpEndpoint) == history(Unpredicted)

@@ -76,9 +76,7 @@ def two_paths(*steps: Tables, nics: int = 2, timers: Tables | None = None, **arr
     return {"name": "two_paths", "array": base | array, "hosts": [host], "steps": [dict(step) for step in steps]}
 
 
-def run(
-    scenario: Tables | Scenario, *, seed: int = 1, net: Net = "sim", narrator: Narrator | None = None
-) -> Result:
+def run(scenario: Tables | Scenario, *, seed: int = 1, net: Net = "sim", narrator: Narrator | None = None) -> Result:
     """Run it; whatever the scenario does wrong shows in the result."""
     made = scenario if isinstance(scenario, Scenario) else scenario_from(scenario)
     return run_scenario(made, seed=seed, net=net, pcap=None, narrator=narrator or QuietNarrator())

@@ -21,7 +21,7 @@ class Facts:
 
     states: tuple[str, ...] = ("Active", "Standby")
     redirected: tuple[str, ...] = ("192.168.51.2", "192.168.51.3")
-    stall_ns: int = 15 * 10**9
+    stall_ns: int | None = 15 * 10**9
 
     def path_states(self, host: str, volume: str) -> tuple[str, ...]:
         return self.states
@@ -38,7 +38,7 @@ class Facts:
     def framing(self, host: str, volume: str) -> Framing:
         return Framing()
 
-    def expected_stall_ns(self, failover: Failover) -> int:
+    def expected_stall_ns(self, failover: Failover) -> int | None:
         return self.stall_ns
 
 
@@ -169,3 +169,10 @@ def test_one_failed_check_fails_the_run(result: Result) -> None:
 def test_a_failure_found_elsewhere_stays(result: Result) -> None:
     ghost = replace(result, failures=(Failure("registers", "block 7 is stale", {}),))
     assert with_judgements(ghost, []).verdict == "fail"
+
+
+def test_a_loss_that_no_fault_explains_has_no_expected_stall(judge: Any) -> None:
+    judgement = judge(facts=Facts(stall_ns=None), check="stall")
+    assert not judgement.ok
+    assert "no fault of the scenario explains the loss, so only min and/or max can be expected" in judgement.why
+    assert judge(facts=Facts(stall_ns=None), check="stall", min="15s", max="16s").ok

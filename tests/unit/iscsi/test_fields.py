@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Any
 
 import pytest
 
 from iscsi.errors import LocalProtocolError
-from iscsi.fields import Field, bits, compile_codec, compile_init, flag, raw, u8, u16, u32, u64
-from iscsi.pdu import PDU_TYPES
+from iscsi.fields import Field, bits, compile_codec, compile_new, flag, raw, u8, u16, u32, u64
+from iscsi.pdu import PDU_TYPES, ScsiCommand, decode, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +54,22 @@ pack, unpack = compile_codec(Sample, 0x2A, TABLE, {1: 0x80}, ("data",))
     ],
 )
 def test_each_field_stands_where_the_table_puts_it(sample: Sample, offset: int, octets: str) -> None:
-    header = pack(sample, 0)
+    header = pack(sample)
     assert len(header) == 48
     assert header[offset : offset + len(octets) // 2].hex() == octets
-    assert unpack(header, b"", b"") == sample
+    assert unpack(header, 0, b"", b"") == sample
 
 
 def test_what_no_field_covers_is_zero() -> None:
-    full = Sample(True, 3, 3, 0xFF, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1, b"\xff" * 4)
-    assert pack(full, 0xFFFFFFFF).hex(" ", 4) == (
-        "6a8fff00 ffffffff ffffffff ffffffff 00000000 ffff0000 ffffffff 00000000 00000000 00000000 00000000 ffffffff"
+    full = Sample(True, 3, 3, 0xFF, 0xFFFF, 0xFFFFFFFF, (1 << 64) - 1, b"\xff" * 4, bytes(0xFFFFFF))
+    assert pack(full).hex(" ", 4) == (
+        "6a8fff00 00ffffff ffffffff ffffffff 00000000 ffff0000 ffffffff 00000000 00000000 00000000 00000000 ffffffff"
     )
 
 
 def test_what_no_field_covers_is_ignored_on_reading() -> None:
-    assert unpack(bytes.fromhex("aa72 0055") + b"\x55" * 4 + bytes(8) + b"\x55" * 4 + bytes(28), b"", b"x") == Sample(
-        kind=2, data=b"x"
-    )
+    header = bytes.fromhex("aa72 0055") + b"\x55" * 4 + bytes(8) + b"\x55" * 4 + bytes(28)
+    assert unpack(b"before" + header + b"behind", 6, b"", b"x") == Sample(kind=2, data=b"x")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_what_no_field_covers_is_ignored_on_reading() -> None:
 )
 def test_a_value_that_does_not_fit_is_named(sample: Sample, words: str) -> None:
     with pytest.raises(LocalProtocolError) as caught:
-        pack(sample, 0)
+        pack(sample)
     assert str(caught.value) == words
 
 
@@ -113,14 +114,25 @@ def test_no_two_fields_of_a_pdu_share_a_bit(kind: Any) -> None:
         taken |= own
 
 
-def test_the_quick_init_takes_positions_names_and_defaults() -> None:
+def test_the_quick_constructor_takes_positions_names_and_defaults() -> None:
     @dataclass(frozen=True, slots=True)
     class Point:
         x: int = 1
         y: int = 2
 
-    assert compile_init(Point) == ["x", "y"]
+    assert compile_new(Point) == ["x", "y"]
     assert Point(5) == Point(x=5, y=2)
     assert Point(y=7) == Point(1, 7)
     with pytest.raises(TypeError, match="z"):
         Point(z=3)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "made", [ScsiCommand(itt=1), decode(encode(ScsiCommand(itt=1)))], ids=["constructed", "decoded"]
+)
+def test_what_was_filled_in_quickly_is_the_frozen_class(made: ScsiCommand) -> None:
+    assert type(made) is ScsiCommand
+    with pytest.raises(FrozenInstanceError):
+        made.itt = 2  # type: ignore[misc]
+    assert replace(made, cmd_sn=7).cmd_sn == 7
+    assert copy.copy(made) == made == pickle.loads(pickle.dumps(made))

@@ -1,8 +1,10 @@
 """The loop in virtual time: its clock, its order, and the ways a run can end."""
 
 import asyncio
+from collections.abc import Generator
 
 import pytest
+import simpy
 
 from sim.loop import SimDeadlock, SimLivelock, SimLoop, SimLoopError
 
@@ -48,6 +50,25 @@ def test_timers_of_one_instant_fire_in_the_order_they_were_set(loop: SimLoop) ->
     loop.call_at(5.0, order.append, "cancelled").cancel()
     loop.run_until_complete(asyncio.sleep(6))
     assert order == ["before", "a", "b", "c", "d"]
+
+
+def test_an_event_that_fails_ends_the_run_unless_a_process_catches_it(loop: SimLoop) -> None:
+    caught: list[str] = []
+
+    def patient(event: simpy.Event) -> Generator[simpy.Event, None, None]:
+        try:
+            yield event
+        except ValueError as error:
+            caught.append(str(error))
+
+    expected, unexpected = loop.env.event(), loop.env.event()
+    loop.env.process(patient(expected))
+    loop.call_later(1, expected.fail, ValueError("expected"))
+    loop.call_later(2, unexpected.fail, ValueError("unexpected"))
+    with pytest.raises(ValueError, match="unexpected"):
+        loop.run_until_complete(asyncio.sleep(3))
+    assert caught == ["expected"]
+    assert loop.time() == 2
 
 
 def test_a_deadlock_names_the_stuck_tasks_in_order_of_creation(loop: SimLoop) -> None:

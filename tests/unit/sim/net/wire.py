@@ -16,12 +16,17 @@ class Wire:
     unless `reading` says otherwise."""
 
     def __init__(
-        self, profile: TcpProfile = LINUX, *, client: TcpProfile | None = None, latency_ns: int = 50_000
+        self,
+        profile: TcpProfile = LINUX,
+        *,
+        client: TcpProfile | None = None,
+        latency_ns: int = 50_000,
+        kind: type[TcpEndpoint] = TcpEndpoint,
     ) -> None:
         self.now_ns = 0
         self.latency_ns = latency_ns
-        self.client = TcpEndpoint(client or profile, CLIENT, SERVER, 1_000)
-        self.server = TcpEndpoint(profile, SERVER, CLIENT, 4_294_967_000)  # its numbers soon pass 2**32
+        self.client = kind(client or profile, CLIENT, SERVER, 1_000)
+        self.server = kind(profile, SERVER, CLIENT, 4_294_967_000)  # its numbers soon pass 2**32
         self.lose: Callable[[Segment], bool] = lambda segment: False
         self.sent: list[Segment] = []
         self.got = {self.client: bytearray(), self.server: bytearray()}

@@ -1,0 +1,209 @@
+"""From the file's `[array]` to the target's configuration, and the array of a run through its faults."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.array import build_group, group_config, target_name
+from harness.array_site import ArraySite
+from harness.load import scenario_from
+from harness.mistakes import ScenarioError
+from harness.scenario import Array
+from iscsi import scsi
+from iscsi.chap import ChapCredentials
+from target.config import ArrayKind, DirectLogin
+from target.lun import LogicalUnit
+from target.nexus import Nexus
+from tests.support.lab import GROUP, PORTALS, Lab
+from tests.support.runs import HOST, two_paths
+
+NEXUS = Nexus("iqn.host,i,0x1", "iqn.array,t,0x0001", 1, 1)
+
+
+def array(**changes: Any) -> Array:
+    return scenario_from(two_paths({"do": "discover"}, **changes)).array
+
+
+def test_an_array_with_a_group_address_redirects() -> None:
+    config = group_config(array(direct_login="redirect", placement="round-robin", port=3261))
+
+    assert (config.kind, config.group_address, config.port) == (ArrayKind.REDIRECTING, "192.168.77.1", 3261)
+    assert [portal.address for portal in config.portals] == ["192.168.77.2", "192.168.77.3"]
+    assert (config.placement, config.direct_login) == ("round-robin", DirectLogin.REDIRECT)
+
+
+def test_a_fixed_placement_carries_its_portal() -> None:
+    config = group_config(array(placement={"fixed": "192.168.77.3"}))
+    assert (config.placement, config.fixed_portal) == ("fixed", "192.168.77.3")
+
+
+def test_an_array_that_lists_its_portals_has_no_group() -> None:
+    tables = two_paths({"do": "discover"}, kind="listed")
+    del tables["array"]["group"]
+    config = group_config(scenario_from(tables).array)
+    assert (config.kind, config.group_address) == (ArrayKind.LISTED, None)
+
+
+def test_a_volume_is_named_in_the_array_s_grammar_unless_it_has_a_name() -> None:
+    named = {"name": "own", "size": "1MiB", "iqn": "iqn.2026-01.org.example:own", "access": [{"initiator": HOST}]}
+    plain = {"name": "Logs", "size": "1MiB", "access": [{"initiator": HOST}]}
+    made = array(volumes=[named, plain])
+
+    assert target_name(made, made.volumes[0]) == "iqn.2026-01.org.example:own"
+    assert target_name(made, made.volumes[1]).endswith("-logs")
+    assert target_name(made, made.volumes[1]) == group_config(made).volumes[1].iqn
+
+
+def test_access_rules_keep_every_condition() -> None:
+    chap = {"user": "w2k3", "secret": "host-secret-0123", "mutual_user": "ps100", "mutual_secret": "array-secret-456"}
+    rule = {"initiator": HOST, "source": "192.168.76.0/24", "chap": chap}
+    config = group_config(array(volumes=[{"name": "logs", "size": "1MiB", "access": [rule]}]))
+
+    (access,) = config.volumes[0].access
+    assert access.initiator == HOST
+    assert access.source == ipaddress.IPv4Network("192.168.76.0/24")
+    assert access.chap is not None
+    assert access.chap.one_way == (ChapCredentials("w2k3", b"host-secret-0123"),)
+    assert access.chap.mutual == ChapCredentials("ps100", b"array-secret-456")
+
+
+def test_two_volumes_whose_names_make_one_target_name_are_a_mistake_of_the_scenario() -> None:
+    rows = [{"name": name, "size": "1MiB", "access": [{"initiator": HOST}]} for name in ("logs", "LOGS")]
+
+    with pytest.raises(ScenarioError, match=r"array: volume target name iqn\.\S+-logs is given twice"):
+        group_config(array(volumes=rows))
+
+
+def test_a_file_is_used_only_where_files_are_wanted(tmp_path: Path) -> None:
+    place = tmp_path / "volume"
+    row = {"name": "logs", "size": "1MiB", "file": str(place), "access": [{"initiator": HOST}]}
+    config = group_config(array(volumes=[row]))
+
+    build_group(config)
+    assert not place.exists()
+
+    (on_disk,) = build_group(config, files=True).volumes.values()
+    assert place.stat().st_size == 1 << 20
+    on_disk.luns.units()[0].close()
+
+
+# The array of a run
+
+
+class SiteLab(Lab):
+    """The walkthrough's machines with an `ArraySite` on the array's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tables = two_paths({"do": "discover"}, group=f"{GROUP}/22", portals=list(PORTALS))
+        tables["hosts"][0]["nics"][0]["address"] = "192.168.50.105/22"
+        tables["hosts"][0]["nics"][1]["address"] = "192.168.50.125/22"
+        config = group_config(scenario_from(tables).array)
+        self.site = ArraySite(config, self.random_bytes, lambda decision: None, lambda text: None)
+
+    def listening(self) -> list[str]:
+        rows = [row.local[0] for row in self.array.connections() if row.state == "LISTENING"]
+        return sorted(rows)
+
+    def unit(self) -> LogicalUnit:
+        assert self.site.server is not None
+        (volume,) = self.site.server.group.volumes.values()
+        return volume.luns.units()[0]
+
+
+def with_site(test: Callable[[SiteLab], Coroutine[Any, Any, None]]) -> None:
+    lab = SiteLab()
+
+    async def story() -> None:
+        async with started(lab):
+            await test(lab)
+
+    lab.run(story())
+
+
+@asynccontextmanager
+async def started(lab: SiteLab) -> AsyncIterator[None]:
+    await lab.site.start()
+    yield
+    lab.site.close()
+
+
+ALL = sorted([GROUP, *PORTALS])
+
+
+def test_what_was_written_outlives_the_process() -> None:
+    async def test(lab: SiteLab) -> None:
+        lab.unit().execute(scsi.test_unit_ready(), b"", NEXUS)
+        lab.unit().execute(scsi.write(0, 1), b"\x5a" * 512, NEXUS)
+        first = lab.unit()
+        lab.site.kill()
+        lab.array.kill_process()
+        assert lab.site.server is None
+        await lab.site.restart()
+        assert lab.unit() is not first
+        lab.unit().execute(scsi.test_unit_ready(), b"", NEXUS)  # takes the unit attention of the new process
+        assert lab.unit().execute(scsi.read(0, 1), b"", NEXUS).data == b"\x5a" * 512
+
+    with_site(test)
+
+
+def test_it_runs_again_when_the_last_kill_is_undone() -> None:
+    async def test(lab: SiteLab) -> None:
+        lab.site.kill()
+        lab.array.kill_process()
+        lab.site.kill()
+        await lab.site.restart()
+        assert (lab.site.server, lab.listening()) == (None, [])
+        await lab.site.restart()
+        assert lab.listening() == ALL
+
+    with_site(test)
+
+
+def test_a_portal_is_up_when_nothing_holds_it_down_any_more() -> None:
+    async def test(lab: SiteLab) -> None:
+        await lab.site.portal_down(PORTALS[1])
+        await lab.site.portal_down(PORTALS[1])
+        await lab.site.portal_up(PORTALS[1])
+        assert lab.site.server is not None
+        assert not lab.site.server.group.portal_is_up(PORTALS[1])
+        assert PORTALS[1] not in lab.listening()
+        await lab.site.portal_up(PORTALS[1])
+        assert lab.site.server.group.portal_is_up(PORTALS[1])
+        assert lab.listening() == ALL
+
+    with_site(test)
+
+
+def test_a_process_that_starts_while_a_portal_is_gone_does_without_it() -> None:
+    async def test(lab: SiteLab) -> None:
+        lab.site.kill()
+        lab.array.kill_process()
+        lab.nics[PORTALS[1]].remove_address(PORTALS[1])
+        await lab.site.portal_down(PORTALS[1])
+        await lab.site.restart()
+        assert lab.listening() == sorted([GROUP, PORTALS[0], PORTALS[2]])
+        assert lab.site.server is not None
+        assert not lab.site.server.group.portal_is_up(PORTALS[1])
+        lab.nics[PORTALS[1]].add_address(PORTALS[1])
+        await lab.site.portal_up(PORTALS[1])
+        assert lab.listening() == ALL
+
+    with_site(test)
+
+
+def test_an_address_that_cannot_be_had_is_named_and_nothing_stays_open() -> None:
+    lab = SiteLab()
+    lab.nics[PORTALS[2]].remove_address(PORTALS[2])
+
+    with pytest.raises(OSError, match=r"the array cannot listen at 192\.168\.51\.4:3260") as caught:
+        lab.run(lab.site.start())
+
+    assert "Cannot assign requested address" in str(caught.value)
+    assert lab.listening() == []

@@ -1,0 +1,104 @@
+"""The last act of a run: everything that was written is read back, over whatever path there is by then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import audit
+from harness.audit import READ_BLOCKS, _runs
+from harness.result import ExitCode
+from target.store import MemoryStore
+from tests.support.runs import LOGINS, NICS, failed, run, two_paths, workload
+
+WRITES = workload("writes", op="write", ios=50, iops=None)
+KILL = {"do": "fault", "kind": "array_kill", "name": "kill"}
+
+
+def test_adjacent_blocks_are_read_together_up_to_a_limit() -> None:
+    assert _runs([]) == []
+    assert _runs([3]) == [(3, 1)]
+    assert _runs([3, 4, 5, 9]) == [(3, 3), (9, 1)]
+    assert _runs(list(range(READ_BLOCKS + 2))) == [(0, READ_BLOCKS), (READ_BLOCKS, 2)]
+
+
+def test_a_run_without_writes_has_nothing_to_read_back() -> None:
+    result = run(two_paths(*LOGINS, workload(op="read", ios=10)))
+    assert result.checks == ()
+
+
+def test_what_was_written_is_judged() -> None:
+    result = run(two_paths(*LOGINS, WRITES))
+    assert [(check.name, check.verdict) for check in result.checks] == [("content", "pass")]
+
+
+@pytest.fixture
+def dropped(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A store that says yes to one write and forgets it."""
+    seen: list[int] = []
+    honest = MemoryStore.write
+
+    def forgetful(self: MemoryStore, offset: int, data: bytes) -> None:
+        seen.append(offset)
+        if len(seen) != 50:
+            honest(self, offset, data)
+
+    monkeypatch.setattr(MemoryStore, "write", forgetful)
+    return seen
+
+
+def test_a_write_that_is_not_there_fails_on_correctness_with_its_block(dropped: list[int]) -> None:
+    result = run(two_paths(*LOGINS, WRITES))
+    why = failed(result, "content")
+    assert f"logs: block {dropped[49] // 512} holds" in why
+    assert result.exit_code is ExitCode.CORRECTNESS
+
+
+def test_paths_that_are_still_on_their_way_back_are_waited_for() -> None:
+    """The array comes back with the last heal; the sessions, whose paths have failed by then, a little later."""
+    result = run(two_paths(*LOGINS, WRITES, KILL, {"do": "wait", "duration": "5s"}))
+    assert [(check.name, check.verdict) for check in result.checks] == [("content", "pass")]
+
+
+def test_a_volume_that_nobody_can_read_any_more_is_a_liveness_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_host_with", lambda bench, volume: None)
+    result = run(two_paths(*LOGINS, WRITES))
+    assert failed(result, "audit") == (
+        "logs could not be read back within 150 s of healing everything: no host has a path"
+    )
+    assert result.exit_code is ExitCode.LIVENESS
+    assert result.virtual_seconds < 160
+
+
+def test_a_read_that_keeps_failing_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = MemoryStore.read
+
+    def broken(self: MemoryStore, offset: int, length: int) -> bytes:
+        if length > 4096:  # as the audit reads
+            raise OSError("the platter is scratched")
+        return honest(self, offset, length)
+
+    monkeypatch.setattr(MemoryStore, "read", broken)
+    sequential = workload("writes", op="write", ios=50, iops=None, pattern="sequential", region="1MiB")
+    result = run(two_paths(*LOGINS, sequential))
+    assert "128 blocks at 0: failed: CHECK_CONDITION" in failed(result, "audit")
+    assert result.exit_code is ExitCode.LIVENESS
+
+
+def test_a_volume_that_was_logged_out_is_not_read_back_and_that_is_no_failure() -> None:
+    result = run(two_paths(*LOGINS, WRITES, {"do": "logout", "volume": "logs"}))
+    assert result.verdict == "pass"
+    assert result.checks == ()
+
+
+def test_after_a_step_that_failed_the_content_is_judged_all_the_same(dropped: list[int]) -> None:
+    wait = {"do": "wait", "until": "no_paths", "volume": "logs", "within": "1s"}
+    result = run(two_paths(*LOGINS, WRITES, wait))
+    assert [failure.check for failure in result.failures] == ["step wait", "content"]
+
+
+def test_a_fault_that_was_left_standing_is_healed_before_the_audit() -> None:
+    faults = [{"do": "fault", "kind": "blackhole", "nic": nic} for nic in NICS[:2]]
+    result = run(two_paths(*LOGINS, WRITES, *faults))
+    assert [(check.name, check.verdict) for check in result.checks] == [("content", "pass")]
