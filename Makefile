@@ -23,7 +23,7 @@ test: .venv/ready
 	$(MAKE) unit
 
 unit: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not benchmark_ratio'
+	$(BIN)/python -m pytest -n 2 -m 'not benchmark_ratio'
 
 lint: .venv/ready
 	$(BIN)/ruff check .

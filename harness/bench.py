@@ -39,6 +39,7 @@ class Bench:
         self.judgements: list[Judgement] = []
         self.connections: tuple[Connection, ...] = ()
         self.connections_due = True
+        self.framings: dict[str, Framing] = {}
         self.ended_ns = 0
         self._boots: list[asyncio.Task[None]] = []
         self.recorder = FailoverRecorder(self._now)
@@ -143,15 +144,13 @@ class Bench:
         """See `RunFacts.redirects`."""
         return tuple(self.hosts[host].redirects)
 
-    def framing(self, host: str, volume: str) -> Framing:
-        """See `RunFacts.framing`: what the profile's TCP and the negotiated lengths make of the data."""
-        site = self.hosts[host]
-        offered = site.profile.offered
-        return Framing(
-            mtu=self.scenario.network.mtu,
-            tcp_option_bytes=self.causes.tcp_option_bytes(site.profile),
-            max_data_segment_bytes=offered.max_recv_data_segment_length,
-        )
+    def framing(self, phase: str) -> Framing:
+        """See `RunFacts.framing`: taken from what the session negotiated, when the workload began."""
+        return self.framings[phase]
+
+    def io_complaints(self) -> tuple[str, ...]:
+        """See `RunFacts.io_complaints`."""
+        return tuple(self.journal.complaints)
 
     def expected_stall_ns(self, failover: Failover) -> int | None:
         """See `RunFacts.expected_stall_ns`."""

@@ -26,13 +26,16 @@ class Capture:
     def __init__(self, path: Path, rates_bits_per_s: Mapping[str, int]) -> None:
         """`rates_bits_per_s`: of each NIC by its name in the records; frames of other NICs take no time.
 
-        Raises CaptureError when scapy is not installed, OSError when the file cannot be created.
+        Raises CaptureError when scapy is not installed or the file cannot be created.
         """
         try:
             from harness.pcapng import PcapngWriter
         except ImportError:
             raise CaptureError("captures are written by scapy: pip install 'mpiolab[pcap]'") from None
-        self._writer = PcapngWriter(path)
+        try:
+            self._writer = PcapngWriter(path)
+        except OSError as error:
+            raise CaptureError(f"cannot be written: {error.strerror}") from None
         self._rates_bits_per_s = dict(rates_bits_per_s)
         self._frames = FrameMaker()
         self._free_ns: dict[str, int] = {}

@@ -86,7 +86,7 @@ def judge_run(check: Check, scenario: Scenario, result: Result, facts: RunFacts)
         case ConnectionsCheck():
             return _connections(check, scenario, result)
         case IoCheck():
-            return _io(check, result)
+            return _io(check, result, facts)
         case StallCheck():
             return _stall(check, scenario, result, facts)
         case RedirectsCheck():
@@ -140,8 +140,8 @@ def _throughput(check: ThroughputCheck, scenario: Scenario, result: Result, fact
         )
     if check.of_arithmetic_bits_per_s is not None:
         work = scenario.workload(check.phase)
-        framing = facts.framing(scenario.host(work.host).name, work.volume)
         op: Literal["read", "write"] = "read" if work.op == "read" else "write"
+        framing = facts.framing(check.phase)
         line_rate = check.of_arithmetic_bits_per_s
         allowed = goodput_bytes_per_s(op, work.block_bytes, line_rate, framing)
         evidence["allowed_bytes_per_s"] = allowed
@@ -203,14 +203,16 @@ def _connections(check: ConnectionsCheck, scenario: Scenario, result: Result) ->
     )
 
 
-def _io(check: IoCheck, result: Result) -> Judgement:
+def _io(check: IoCheck, result: Result, facts: RunFacts) -> Judgement:
     io = result.io
     ok = io.failed == check.failed and io.unknown == check.unknown
     why = f"of {io.submitted} I/Os {io.ok} succeeded, {io.failed} failed and {io.unknown} stayed open"
     why += _unless(ok, f"{check.failed} failed and {check.unknown} open")
-    return Judgement(
-        "io", ok, why, {"submitted": io.submitted, "ok": io.ok, "failed": io.failed, "unknown": io.unknown}
-    )
+    complaints = facts.io_complaints()
+    if complaints:
+        why += f" ({'; '.join(complaints)})"
+    evidence = {"submitted": io.submitted, "ok": io.ok, "failed": io.failed, "unknown": io.unknown}
+    return Judgement("io", ok, why, {**evidence, "complaints": list(complaints)})
 
 
 def _stall(check: StallCheck, scenario: Scenario, result: Result, facts: RunFacts) -> Judgement:
@@ -231,7 +233,7 @@ def _stall(check: StallCheck, scenario: Scenario, result: Result, facts: RunFact
         return Judgement(name, ok, f"{told}; expected {_between(low, high)} s", evidence)
     expected_ns = facts.expected_stall_ns(last)
     if expected_ns is None:
-        why = f"{told}; no fault of the scenario explains the loss, so only min and/or max can be expected of it"
+        why = f"{told}; the timers say nothing about such a loss, so only min and/or max can be expected of it"
         return Judgement(name, False, why, evidence)
     expected_s = expected_ns / 1e9
     evidence["expected_s"] = expected_s

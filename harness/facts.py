@@ -25,8 +25,11 @@ class RunFacts(Protocol):
     def redirects(self, host: str) -> tuple[str, ...]:
         """Addresses the host's logins were redirected to since the run began, in order."""
 
-    def framing(self, host: str, volume: str) -> Framing:
-        """What the host's sessions to the volume wrap their data in."""
+    def framing(self, phase: str) -> Framing:
+        """What the session of a workload wrapped its data in, in the data's direction."""
+
+    def io_complaints(self) -> tuple[str, ...]:
+        """Why I/Os failed: the first few reasons of the run."""
 
     def expected_stall_ns(self, failover: Failover) -> int | None:
         """How long the profile's timers let I/O stand still after such a loss; None when no fault explains it."""

@@ -34,15 +34,15 @@ class FailoverRecorder:
     """Hears of faults, session losses, path states and completions; knows the failovers at the end."""
 
     now_ns: Callable[[], int]
-    _fault: tuple[int, str] | None = None
+    _faults: list[tuple[int, str, tuple[str, ...] | None]] = field(default_factory=list)
     _busy: dict[str, int] = field(default_factory=dict)
     _waiting_since_ns: dict[str, int] = field(default_factory=dict)
     _open: list[_Loss] = field(default_factory=list)
     _losses: list[_Loss] = field(default_factory=list)
 
-    def fault(self, cause: str) -> None:
-        """Something was broken."""
-        self._fault = (self.now_ns(), cause)
+    def fault(self, cause: str, addresses: tuple[str, ...] | None = None) -> None:
+        """Something was broken that the paths with one of these ends feel; None: every path."""
+        self._faults.append((self.now_ns(), cause, addresses))
 
     def busy(self, host: str) -> None:
         """Somebody at this host who had no I/O under way has some now."""
@@ -55,12 +55,19 @@ class FailoverRecorder:
         self._measure(host)
         self._busy[host] -= 1
 
-    def session_lost(self, host: str, path: str) -> None:
-        """The initiator has noticed: from now on it holds the path's requests."""
+    def session_lost(self, host: str, path: str, portal: str = "") -> None:
+        """The initiator has noticed: from now on it holds the requests of the path between these two addresses."""
         if self._unresumed(host, path, held=True) is None:
             now_ns = self.now_ns()
-            fault_at_ns, cause = self._fault or (now_ns, NO_FAULT)
+            fault_at_ns, cause = self._blame(path, portal) or (now_ns, NO_FAULT)
             self._open.append(_Loss(host, path, cause, fault_at_ns, now_ns))
+
+    def _blame(self, path: str, portal: str) -> tuple[int, str] | None:
+        """The last fault that a path with these ends feels. A healed one counts: its effects may show later."""
+        for at_ns, cause, addresses in reversed(self._faults):
+            if addresses is None or path in addresses or portal in addresses:
+                return at_ns, cause
+        return None
 
     def session_back(self, host: str, path: str) -> None:
         """It logged in again before the path was given up: requests go on without a failover."""

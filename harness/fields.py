@@ -31,6 +31,11 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}")
 MAX_ISCSI_NAME_BYTES = 223
 """RFC 7143 4.2.7.1."""
 
+MIN_CHAP_SECRET_BYTES = 12
+"""96 bits: what RFC 7143 9.2.1 wants of a secret without IPsec."""
+MAX_CHAP_BYTES = 255
+"""What a text value holds (RFC 7143 6.1)."""
+
 
 class Table(BaseModel):
     """One table of a scenario file: exact types, no unknown keys, immutable once read."""
@@ -126,6 +131,19 @@ TimerValue = Annotated[
     BeforeValidator(_timer),
     WithJsonSchema({"type": ["string", "integer", "boolean"], "description": "a duration, a count or a switch"}),
 ]
+
+
+def _chap_text(text: str) -> str:
+    size = len(text.encode())
+    if not 1 <= size <= MAX_CHAP_BYTES or "\0" in text:
+        raise ValueError(f"expected 1 to {MAX_CHAP_BYTES} bytes without NUL, got {size}")
+    return text
+
+
+ChapText = Annotated[str, AfterValidator(_chap_text)]
+"""A CHAP name, or what a login step offers as a secret."""
+ChapSecret = Annotated[str, Field(min_length=MIN_CHAP_SECRET_BYTES), AfterValidator(_chap_text)]
+"""A secret worth the name."""
 
 Ip = Annotated[str, AfterValidator(_ip)]
 Interface = Annotated[str, AfterValidator(_interface)]

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.failovers import FailoverRecorder
+from harness.goodput import Framing
 from harness.scenario import Host as HostModel
 from harness.scenario import Scenario
+from harness.stall_causes import tcp_option_bytes
+from harness.steps import Workload
 from initiator_model import views
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
@@ -105,6 +108,25 @@ class HostSite(HostObserver):
                 return session.via.redirect_value
         return None
 
+    def framing(self, work: Workload, mtu: int) -> Framing:
+        """What the sessions to a workload's volume wrap its data in, as they negotiated it."""
+        params = next(
+            owner.session.params
+            for owner in self.host.sessions
+            if owner.session.params is not None and owner.request.target == self._target_names[work.volume]
+        )
+        read = work.op == "read"
+        return Framing(
+            mtu=mtu,
+            tcp_option_bytes=tcp_option_bytes(self.profile),
+            max_data_segment_bytes=(
+                params.max_recv_data_segment_length if read else params.peer_max_recv_data_segment_length
+            ),
+            immediate_data_bytes=0 if read or not params.immediate_data else params.first_burst_length,
+            header_digest=params.header_digest,
+            data_digest=params.data_digest,
+        )
+
     # -- panes -----------------------------------------------------------------------------------------------------
 
     def targets_pane(self) -> str:
@@ -159,7 +181,7 @@ class HostSite(HostObserver):
         """A session changed its state."""
         path = self._path_name(session)
         if new is SessionState.RECOVERING and old is SessionState.LOGGED_IN:
-            self._recorder.session_lost(host.name, path)
+            self._recorder.session_lost(host.name, path, session.session.remote.rpartition(":")[0])
             hold_s = self.profile.timers.link_down_time_ns / 1e9
             self._tell(f"{host.name} {path}: session lost ({why}); its I/O is held for at most {hold_s:g} s")
         elif new is SessionState.LOGGED_IN and old is not SessionState.LOGGING_IN:

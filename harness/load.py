@@ -63,6 +63,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ScenarioError([Mistake(file, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise ScenarioError([Mistake(file, f"byte {error.start}", "TOML is UTF-8; this is not")]) from None
+    except RecursionError:
+        raise ScenarioError([Mistake(file, "", "not a scenario: tables or arrays are nested too deep")]) from None
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         at = _AT.search(text)

@@ -169,6 +169,7 @@ async def _workload(bench: Bench, step: Workload) -> None:
         bench.world.loop,
     )
     bench.running[step.name] = run
+    bench.framings[step.name] = site.framing(step, bench.scenario.network.mtu)
     run.start()
     if not step.background:
         await _finished(run, longest_io_ns(site.profile.timers))
@@ -203,7 +204,7 @@ async def _fault(bench: Bench, step: Fault) -> None:
         bench.power_off,
         bench.boot,
     )
-    bench.recorder.fault(step.fault_name)
+    bench.recorder.fault(step.fault_name, bench.causes.addresses(step))
     bench.trace.event(bench.world.now_ns(), "fault", name=step.fault_name, fault=step.kind, place=step.place)
     bench.narrator.fault(f"{step.kind.replace('_', ' ')}: {step.place}", bench.world.now_ns())
     bench.standing[step.fault_name] = mischief

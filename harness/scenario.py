@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
 
 from harness.fields import (
+    ChapSecret,
+    ChapText,
     DurationNs,
     Interface,
     Ip,
@@ -28,8 +30,8 @@ from harness.timer_overrides import as_written
 
 __all__ = ["Access", "Array", "Chap", "FixedPlacement", "Host", "Net", "Network", "Nic", "Scenario", "Volume"]
 
-MIN_CHAP_SECRET_BYTES = 12
-"""96 bits: what RFC 7143 9.2.1 wants of a secret without IPsec."""
+MAX_VOLUME_BYTES = 1 << 62
+"""Sparse, but it has to be counted: READ CAPACITY(16) and the stores work with 64 bits."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -47,10 +49,10 @@ class Network(Table):
 class Chap(Table):
     """CHAP credentials: the host's, and with the mutual ones also the array's."""
 
-    user: Annotated[str, Field(min_length=1)]
-    secret: Annotated[str, Field(min_length=MIN_CHAP_SECRET_BYTES)]
-    mutual_user: Annotated[str, Field(min_length=1)] | None = None
-    mutual_secret: Annotated[str, Field(min_length=MIN_CHAP_SECRET_BYTES)] | None = None
+    user: ChapText
+    secret: ChapSecret
+    mutual_user: ChapText | None = None
+    mutual_secret: ChapSecret | None = None
 
     @model_validator(mode="after")
     def _mutual_complete(self) -> Self:
@@ -91,6 +93,8 @@ class Volume(Table):
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> Self:
+        if self.size_bytes > MAX_VOLUME_BYTES:
+            raise ValueError(f"expected at most {MAX_VOLUME_BYTES >> 60}EiB, got {self.size_bytes} bytes")
         if self.size_bytes == 0 or self.size_bytes % self.block_size:
             raise ValueError(f"expected a size of whole blocks of {self.block_size} bytes, got {self.size_bytes} bytes")
         return self

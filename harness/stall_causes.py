@@ -10,6 +10,9 @@ from sim.net.segment import TIMESTAMP_OPTION_BYTES
 from sim.net.tcp_profiles import TcpProfile
 from sim.net.tcp_profiles import profile as tcp_profile
 
+_NO_PATH_LEFT_OR_NONE_LOST = ("array_kill", "host_reboot", "latency", "rate")
+"""After these the stall is as long as the fault, or as the traffic makes it: no timer fixes it."""
+
 
 class StallCauses:
     """The faults of a scenario by the names failovers give as their cause."""
@@ -19,15 +22,13 @@ class StallCauses:
         self._faults = {step.fault_name: step for step in scenario.steps if isinstance(step, Fault)}
 
     def expected_stall_ns(self, cause: str, profile: Profile) -> int | None:
-        """What the profile's timers let I/O stand still after this fault; None for no fault of the scenario."""
+        """What the profile's timers let I/O stand still after this fault; None where they say nothing about it."""
         fault = self._faults.get(cause)
-        if fault is None:
+        if fault is None or fault.kind in _NO_PATH_LEFT_OR_NONE_LOST:
             return None
         tcp = tcp_profile(profile.tcp_profile)
         if fault.kind == "link_down" and fault.nic is not None and not fault.carrier and tcp.media_sense:
             noticed = StallCause.CARRIER_LOST
-        elif fault.kind == "array_kill":
-            noticed = StallCause.FIN_OR_RST
         elif profile.timers.enable_nop_out:
             noticed = StallCause.SILENT_NOP_ON
         else:
@@ -41,9 +42,21 @@ class StallCauses:
             tcp_give_up_ns=tcp_give_up_ns(tcp) if silent else None,
         )
 
-    def tcp_option_bytes(self, profile: Profile) -> int:
-        """Per data segment towards this host: timestamps when it offers them."""
-        return TIMESTAMP_OPTION_BYTES if tcp_profile(profile.tcp_profile).timestamps else 0
+    def addresses(self, fault: Fault) -> tuple[str, ...] | None:
+        """The ends of the paths that feel a fault; None for all paths."""
+        if fault.nic is not None:
+            host, _, nic = fault.nic.partition("/")
+            return (self._scenario.host(host).nic(nic).ip,)
+        if fault.portal is not None:
+            return (fault.portal,)
+        if fault.host is not None:
+            return tuple(nic.ip for nic in self._scenario.host(fault.host).nics)
+        return None
+
+
+def tcp_option_bytes(profile: Profile) -> int:
+    """Per data segment between this host and the array: timestamps when the host offers them."""
+    return TIMESTAMP_OPTION_BYTES if tcp_profile(profile.tcp_profile).timestamps else 0
 
 
 def tcp_give_up_ns(tcp: TcpProfile) -> int:

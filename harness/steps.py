@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from harness.checks_model import Check, PolicyName
-from harness.fields import DurationNs, Ip, Label, Listing, RateBitsPerS, Share, SizeBytes, Table
+from harness.fields import ChapText, DurationNs, Ip, Label, Listing, RateBitsPerS, Share, SizeBytes, Table
 
 Net = Literal["sim", "tcp"]
 FaultKind = Literal["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill", "host_reboot"]
@@ -63,11 +63,11 @@ class Login(VolumeStep):
     """Reconnect automatically; listed among the persistent targets."""
     multipath: bool = False
     """The check box "Enable multi-path"."""
-    chap_user: str | None = None
-    chap_secret: str | None = None
-    mutual_user: str | None = None
+    chap_user: ChapText | None = None
+    chap_secret: ChapText | None = None
+    mutual_user: ChapText | None = None
     """With mutual_secret: the array must prove itself, too (mutual CHAP)."""
-    mutual_secret: str | None = None
+    mutual_secret: ChapText | None = None
 
     @model_validator(mode="after")
     def _chap_complete(self) -> Self:
@@ -133,6 +133,10 @@ class SetPolicy(VolumeStep):
         return self
 
 
+MAX_BLOCK_BYTES = 8 << 20
+"""What the array says in VPD page B0h; a longer command is refused."""
+
+
 class Workload(VolumeStep):
     """Reads and writes at a fixed queue depth: a phase of the result."""
 
@@ -156,6 +160,10 @@ class Workload(VolumeStep):
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
+        if self.block_bytes > MAX_BLOCK_BYTES:
+            raise ValueError(f"expected a block of at most {MAX_BLOCK_BYTES >> 20}MiB, the array's largest transfer")
+        if self.duration_ns == 0:
+            raise ValueError("expected a duration above 0")
         limits = (self.duration_ns is not None) + (self.ios is not None)
         if limits == 2:
             raise ValueError("expected duration or ios, not both")

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 
 from harness.ledger import Finding, Ledger, stamped
 from harness.steps import Workload
-from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, QueueFull
+from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
 from initiator_model.paths import Path
 from sim.rng import Stream
+
+MAX_COMPLAINTS = 5
 
 
 @dataclass(slots=True)
@@ -45,6 +47,8 @@ class Journal:
     counts: Counts = field(default_factory=Counts)
     findings: list[Finding] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    """Why I/Os failed: the first `MAX_COMPLAINTS` reasons."""
     twice: list[str] = field(default_factory=list)
     """Completions of I/Os that had ended before."""
     on_good: Callable[[str], None] | None = None
@@ -53,6 +57,11 @@ class Journal:
     """A workload of this host that had no I/O under way has some now."""
     on_idle: Callable[[str], None] | None = None
     """Its last one has come back, and no other follows at once."""
+
+    def complain(self, why: str) -> None:
+        """An I/O ended badly."""
+        if len(self.complaints) < MAX_COMPLAINTS and why not in self.complaints:
+            self.complaints.append(why)
 
 
 class WorkloadRun:
@@ -232,9 +241,11 @@ class WorkloadRun:
                     tally.bytes += self.step.block_bytes
             if journal.on_good is not None:
                 journal.on_good(self.host)
-        elif result.outcome.value == "unknown":
-            journal.counts.unknown += 1
         else:
+            journal.complain(f"{self.step.name}: {result.outcome.value}: {result.why}")
+        if result.outcome is Outcome.UNKNOWN:
+            journal.counts.unknown += 1
+        elif result.outcome is Outcome.FAILED:
             journal.counts.failed += 1
         self._pump()
         self._rest()

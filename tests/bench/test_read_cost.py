@@ -30,7 +30,7 @@ from initiator_model.disk import IoResult, MpioDisk
 from initiator_model.requests import Completion, ScsiRequest
 from initiator_model.session import IscsiSession
 
-BOUND_TIMEOUTS = {16: 60, 1: 80}
+BOUND_TIMEOUTS = {16: 60, 1: 72}
 """By queue depth, for 4 KiB. A lone read pays for its own segments and wake-ups, which sixteen under way share."""
 
 BLOCK = 512
@@ -148,11 +148,10 @@ def test_one_simulated_read_in_bare_timeouts(depth: int, capsys: pytest.CaptureF
     world.run(story())
     timeout = min(timeouts)
     bound = BOUND_TIMEOUTS[depth]
+    ratios = {reader.label: reader.best_us / timeout for reader in readers}
     with capsys.disabled():
-        print(f"\nbare timeout: {timeout:.3f} us")
+        print(f"\nbare timeout: {timeout:.3f} us; bound for 4 KiB: {bound} timeouts")
         for reader in readers:
-            said = f" (bound {bound})" if reader.count == READS[SMALL] else ""
-            print(f"{reader.label}: {reader.best_us:.1f} us, {reader.best_us / timeout:.1f} timeouts{said}")
-    for reader in readers:
-        if reader.count == READS[SMALL]:
-            assert reader.best_us <= bound * timeout, reader.label
+            print(f"{reader.label}: {reader.best_us:.1f} us, {ratios[reader.label]:.1f} timeouts")
+    too_dear = {label: ratio for label, ratio in ratios.items() if label.startswith("4 KiB") and ratio > bound}
+    assert not too_dear

@@ -285,3 +285,52 @@ def test_a_failed_step_as_a_process_has_its_code_and_its_reason_on_stdout() -> N
     assert done.returncode == 10
     assert "the target name is not found" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "expected"),
+    [
+        ({"chap_user": "", "chap_secret": SECRET}, "steps[1].chap_user", "expected 1 to 255 bytes"),
+        ({"chap_user": "u" * 300, "chap_secret": SECRET}, "steps[1].chap_user", "expected 1 to 255 bytes"),
+        ({"chap_user": "u", "chap_secret": ""}, "steps[1].chap_secret", "expected 1 to 255 bytes"),
+    ],
+)
+def test_chap_texts_that_no_login_could_carry(change: Tables, key: str, expected: str) -> None:
+    steps = [{"do": "discover"}, {**login(SOURCES[0]), **change}]
+    ran = mpiolab("run", saved(two_paths(*steps)))
+    assert ran.exit_code == 2
+    assert f"s.toml: {key}: {expected}" in ran.stderr
+
+
+def test_a_block_larger_than_the_array_takes() -> None:
+    ran = mpiolab("run", saved(two_paths(*LOGINS, workload(block="16MiB", ios=1))))
+    assert ran.exit_code == 2
+    assert "expected a block of at most 8MiB" in ran.stderr
+
+
+def test_a_volume_beyond_counting() -> None:
+    tables = two_paths(*LOGINS)
+    tables["array"]["volumes"][0]["size"] = "100000000000TiB"
+    ran = mpiolab("run", saved(tables))
+    assert ran.exit_code == 2
+    assert "expected at most 4EiB" in ran.stderr
+
+
+def test_tables_nested_beyond_reason() -> None:
+    Path("deep.toml").write_text("a = " + "[" * 3000 + "]" * 3000, encoding="utf-8")
+    ran = mpiolab("run", "deep.toml")
+    assert ran.exit_code == 2
+    assert "deep.toml: not a scenario" in ran.stderr
+
+
+def test_a_capture_where_none_can_be_written() -> None:
+    ran = mpiolab("run", saved(two_paths({"do": "discover"})), "--pcap", "/proc/a.pcapng")
+    assert ran.exit_code == 2
+    assert "--pcap /proc/a.pcapng: cannot be written" in ran.stderr
+
+
+def test_an_address_that_means_every_interface() -> None:
+    tables = two_paths({"do": "discover"}, portals=["0.0.0.0"])
+    ran = mpiolab("run", saved(tables))
+    assert ran.exit_code == 2
+    assert "array.portals[0]: expected the IPv4 address of one interface" in ran.stderr

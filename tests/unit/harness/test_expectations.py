@@ -22,6 +22,7 @@ class Facts:
     states: tuple[str, ...] = ("Active", "Standby")
     redirected: tuple[str, ...] = ("192.168.51.2", "192.168.51.3")
     stall_ns: int | None = 15 * 10**9
+    complaints: tuple[str, ...] = ()
 
     def path_states(self, host: str, volume: str) -> tuple[str, ...]:
         return self.states
@@ -35,8 +36,11 @@ class Facts:
     def redirects(self, host: str) -> tuple[str, ...]:
         return self.redirected
 
-    def framing(self, host: str, volume: str) -> Framing:
+    def framing(self, phase: str) -> Framing:
         return Framing()
+
+    def io_complaints(self) -> tuple[str, ...]:
+        return self.complaints
 
     def expected_stall_ns(self, failover: Failover) -> int | None:
         return self.stall_ns
@@ -174,5 +178,5 @@ def test_a_failure_found_elsewhere_stays(result: Result) -> None:
 def test_a_loss_that_no_fault_explains_has_no_expected_stall(judge: Any) -> None:
     judgement = judge(facts=Facts(stall_ns=None), check="stall")
     assert not judgement.ok
-    assert "no fault of the scenario explains the loss, so only min and/or max can be expected" in judgement.why
+    assert "the timers say nothing about such a loss, so only min and/or max can be expected" in judgement.why
     assert judge(facts=Facts(stall_ns=None), check="stall", min="15s", max="16s").ok

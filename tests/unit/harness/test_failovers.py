@@ -150,3 +150,22 @@ def test_a_loss_before_anything_was_broken_says_so(story: Story) -> None:
     story.at(2.5).completed("w2k3")
 
     assert (story.only.cause, story.only.fault_at_s) == (NO_FAULT, 2.0)
+
+
+def test_a_fault_elsewhere_is_not_blamed() -> None:
+    story = Story()
+    story.at(1).fault("cable of A", ("192.168.50.105",))
+    story.at(2).fault("cable of another host", ("192.168.50.40",))
+    story.at(3).session_lost("w2k3", "192.168.50.105", "192.168.51.2")
+    story.at(3).path_failed("w2k3", "192.168.50.105")
+    (failover,) = story.recorder.failovers()
+    assert (failover.cause, failover.fault_at_s) == ("cable of A", 1)
+
+
+def test_a_fault_of_the_portal_is_blamed_too() -> None:
+    story = Story()
+    story.at(1).fault("portal .2", ("192.168.51.2",))
+    story.at(3).session_lost("w2k3", "192.168.50.105", "192.168.51.2")
+    story.at(3).path_failed("w2k3", "192.168.50.105")
+    (failover,) = story.recorder.failovers()
+    assert failover.cause == "portal .2"

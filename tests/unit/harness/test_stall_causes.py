@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.load import scenario_from
-from harness.stall_causes import StallCauses, tcp_give_up_ns
+from harness.stall_causes import StallCauses, tcp_give_up_ns, tcp_option_bytes
 from initiator_model.profiles import SECOND_NS, Profile, profile_named
 from sim.net.segment import TIMESTAMP_OPTION_BYTES
 from sim.net.tcp_profiles import profile as tcp_profile
@@ -29,8 +29,17 @@ def test_a_pulled_cable_is_seen_at_once() -> None:
     assert stall_s({"kind": "link_down", "nic": NICS[0]}) == LINK_DOWN_TIME_S
 
 
-def test_a_killed_array_resets_its_connections() -> None:
-    assert stall_s({"kind": "array_kill"}) == LINK_DOWN_TIME_S
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "array_kill"},
+        {"kind": "latency", "nic": NICS[0], "extra": "1ms"},
+        {"kind": "rate", "nic": NICS[0], "rate": "100Mbit"},
+    ],
+    ids=lambda fault: fault["kind"],
+)
+def test_the_timers_say_nothing_where_no_path_is_left_or_none_is_lost(fault: Tables) -> None:
+    assert stall_s(fault) is None
 
 
 def test_a_silent_loss_takes_as_long_as_tcp_does() -> None:
@@ -78,5 +87,4 @@ def test_tcp_gives_up_after_its_retransmissions_each_twice_as_late(name: str) ->
 def test_timestamps_cost_their_bytes_where_the_host_offers_them(host: str) -> None:
     profile = profile_named(host)
     offers = tcp_profile(profile.tcp_profile).timestamps
-    causes = StallCauses(scenario_from(two_paths({"do": "discover"})))
-    assert causes.tcp_option_bytes(profile) == (TIMESTAMP_OPTION_BYTES if offers else 0)
+    assert tcp_option_bytes(profile) == (TIMESTAMP_OPTION_BYTES if offers else 0)
