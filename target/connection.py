@@ -44,6 +44,7 @@ from iscsi.pdu import (
 )
 from iscsi.window import CommandWindow
 from target.group import Arrival, Group
+from target.liveness import Due, Liveness
 from target.management import manage
 from target.nexus import Nexus
 from target.sessions import Session
@@ -83,7 +84,6 @@ class TargetConnection:
         self.session: Session | None = None
         self.window: CommandWindow[Pdu] = CommandWindow(0, 1)
         self.stat_sn = 0
-        self.deadline_ns: int | None = now_ns + round(limits.login_timeout_s * 1e9)
         self.output_bytes = 0
         self._output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
@@ -100,16 +100,16 @@ class TargetConnection:
         )
         self._tasks: TaskSet | None = None
         self._texts: TextExchange | None = None
-        self._last_heard_ns = now_ns
-        self._pinged_ns: int | None = None
+        self._liveness = Liveness(limits, now_ns)
         self._ping_tag = 0
 
     # -- what the driver calls -------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now_ns: int) -> None:
         """Take bytes from the wire. Never raises: a peer that breaks a rule finds `closing` set."""
-        self._last_heard_ns = now_ns
-        self._pinged_ns = None
+        liveness = self._liveness
+        liveness.last_heard_ns = now_ns
+        liveness.pinged_ns = None
         try:
             if self._login is not None:
                 self._arrival.now_ns = now_ns
@@ -148,32 +148,28 @@ class TargetConnection:
         """TCP is gone, whichever way: the session ends here (ErrorRecoveryLevel 0)."""
         self.state = State.FREE
         self.closing = True
-        self.deadline_ns = None
         if self._tasks is not None:
             self._tasks.abort_all()
         if self.session is not None:
             self.group.end(self.session)
 
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `tick` wants to be called; None when nothing is waited for."""
+        return None if self.closing else self._liveness.deadline_ns
+
     def tick(self, now_ns: int) -> None:
-        """The deadline has passed: a login took too long, or it is time to ping, or a ping went unanswered."""
-        if self.closing or self.deadline_ns is None or now_ns < self.deadline_ns:
+        """Time has passed: end a login that takes too long, ping a silent peer, give up one that does not answer."""
+        if self.closing:
             return
-        limits = self.group.config.limits
-        if self.state is State.IN_LOGIN:
-            self._close(f"no login within {limits.login_timeout_s:g} s")
-            return
-        timeout_ns = round(limits.nop_timeout_s * 1e9)
-        if self._pinged_ns is not None and now_ns - self._pinged_ns >= timeout_ns:
-            self.abandon(f"silent for {(now_ns - self._last_heard_ns) / 1e9:g} s")
-            return
-        quiet_ns = now_ns - self._last_heard_ns
-        interval_ns = round(limits.nop_interval_s * 1e9)
-        if self._pinged_ns is None and quiet_ns >= interval_ns:
-            self._pinged_ns = now_ns
-            if self.session is not None and not self.session.discovery:  # a discovery session has only texts (4.3)
+        match self._liveness.tick(now_ns):
+            case Due.CLOSE:
+                self._close(self._liveness.why)
+            case Due.ABANDON:
+                self.abandon(self._liveness.why)
+            case Due.PING if self.session is not None and not self.session.discovery:  # discovery has texts only (4.3)
                 self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
                 self.send(NopIn(ttt=self._ping_tag, **self._numbers()))
-        self._arm(now_ns)
 
     # -- what sessions, tasks and the server call ------------------------------------------------------------------
 
@@ -194,6 +190,7 @@ class TargetConnection:
             self._close("the array ends discovery")
         elif self.state is State.LOGGED_IN:
             self.state = State.LOGOUT_REQUESTED
+            self._liveness.logout_requested(within_s)
             self.send(
                 AsyncMessage(
                     stat_sn=self.take_stat_sn(),
@@ -281,7 +278,7 @@ class TargetConnection:
         volume = self.group.volume(session.identity.target_name or "")
         if volume is not None and not session.discovery:
             self._tasks = TaskSet(self, volume.luns, session.nexus, session.params, limits.write_buffer_bytes)
-        self._arm(self._last_heard_ns)
+        self._liveness.logged_in()
 
     # -- full-feature phase ----------------------------------------------------------------------------------------
 
@@ -415,16 +412,6 @@ class TargetConnection:
         if not self.closing:
             self.closing = True
             self.why_closed = why
-            self.deadline_ns = None
-
-    def _arm(self, now_ns: int) -> None:
-        limits = self.group.config.limits
-        if limits.nop_interval_s <= 0:
-            self.deadline_ns = None
-        elif self._pinged_ns is not None:
-            self.deadline_ns = self._pinged_ns + round(limits.nop_timeout_s * 1e9)
-        else:
-            self.deadline_ns = max(now_ns + 1, self._last_heard_ns + round(limits.nop_interval_s * 1e9))
 
 
 def _reserved_tag(pdu: Pdu) -> RemoteProtocolError:

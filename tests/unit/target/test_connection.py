@@ -174,6 +174,17 @@ def test_the_array_can_ask_for_a_logout() -> None:
     assert peer.connection.closing
 
 
+def test_who_does_not_log_out_when_asked_is_sent_away() -> None:
+    peer = logged_in(make_group())
+    peer.connection.request_logout(10)
+    peer.hear()
+    peer.pass_time(9.9)
+    assert not peer.connection.closing
+    peer.pass_time(0.2)
+    assert peer.connection.closing
+    assert peer.connection.why_closed == "no logout within the time it was asked for"
+
+
 def test_a_discovery_session_is_closed_instead() -> None:
     peer = discovering(make_group())
     peer.connection.request_logout(10)
