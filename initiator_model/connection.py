@@ -29,7 +29,7 @@ from initiator_model.tasks import Task
 from initiator_model.wire import Wire
 from iscsi.constants import BHS_LENGTH, RESERVED_TAG, AsyncEvent, LogoutReason, LogoutResult, RejectReason
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import DamagedPdu, Framer
+from iscsi.framer import BrokenStream, DamagedPdu, Framer, Received
 from iscsi.login_initiator import LoginDone
 from iscsi.pdu import (
     R2T,
@@ -39,7 +39,6 @@ from iscsi.pdu import (
     LogoutResponse,
     NopIn,
     NopOut,
-    Pdu,
     Reject,
     ScsiCommand,
     ScsiResponse,
@@ -76,7 +75,7 @@ class InitiatorConnection:
         self._task_management = TaskManagement(wire, commands)
         self._ping_itt = RESERVED_TAG
         self._logout_itt = RESERVED_TAG
-        self._handlers: dict[type[Pdu | DamagedPdu], Callable[[Any], None]] = {
+        self._handlers: dict[type[Received], Callable[[Any], None]] = {
             DataIn: commands.on_data_in,
             ScsiResponse: commands.on_scsi_response,
             R2T: commands.on_r2t,
@@ -249,7 +248,9 @@ def _reason(code: int) -> str:
         return f"reason 0x{code:02x}"
 
 
-def _unexpected(pdu: Pdu | DamagedPdu) -> RemoteProtocolError:
+def _unexpected(pdu: Received) -> RemoteProtocolError:
+    if isinstance(pdu, BrokenStream):
+        return pdu.error
     if isinstance(pdu, DamagedPdu):
         return RemoteProtocolError(f"data digest error in a {pdu.pdu.OPCODE.name}")
     return RemoteProtocolError(f"a {pdu.OPCODE.name} has no place in an initiator's full feature phase")

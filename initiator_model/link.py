@@ -15,7 +15,7 @@ from typing import Any, Final
 from initiator_model.connector import words
 from iscsi.constants import DEFAULT_MAX_RECV_DATA_SEGMENT_LENGTH
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import DamagedPdu, Framer
+from iscsi.framer import Framer
 from iscsi.pdu import Pdu, encode
 
 __all__ = ["Link", "endpoint"]
@@ -84,7 +84,7 @@ class Link(asyncio.Protocol):
             unread, self._unread = self._unread, b""
             pdus = self.framer.receive(unread, 1)
             if pdus:
-                if isinstance(pdus[0], DamagedPdu):
+                if not isinstance(pdus[0], Pdu):
                     raise RemoteProtocolError("data digest error")
                 return pdus[0]
             if self._lost is not None:

@@ -29,6 +29,17 @@ class DamagedPdu:
     header: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BrokenStream:
+    """What stands in the place of everything after a fault that leaves the next PDU's beginning unknown."""
+
+    error: RemoteProtocolError
+
+
+Received = Pdu | DamagedPdu | BrokenStream
+"""What a framer hands over."""
+
+
 class Framer:
     """Turns a byte stream into PDUs.
 
@@ -61,14 +72,15 @@ class Framer:
         """Bytes held of a PDU that is not complete yet."""
         return self._have
 
-    def receive(self, data: bytes, limit: int | None = None) -> list[Pdu | DamagedPdu]:
+    def receive(self, data: bytes, limit: int | None = None) -> list[Received]:
         """Take bytes; return the PDUs that are now complete, at most ``limit`` of them.
 
         With a ``limit`` the rest stays buffered until the next call (with ``b""`` if need be): a login uses it, since
         digests and sizes may change between one PDU and the next. Raises RemoteProtocolError for a data segment above
         the limit, a header digest error, an opcode that does not exist, or an AHS where none may be. Where the next
-        PDU begins is then unknown, so every later call raises as well and keeps nothing; sound PDUs that came in the
-        same bytes as the fault go down with the connection.
+        PDU begins is then unknown, so every later call raises as well and keeps nothing. PDUs that came in the same
+        bytes before the fault are returned, with a `BrokenStream` behind them: what is acted on must not depend on how
+        TCP cut the stream.
         """
         if self._fault:
             raise RemoteProtocolError(f"nothing can be read after this: {self._fault}")
@@ -79,16 +91,19 @@ class Framer:
                 return []
             data = b"".join(self._chunks)
             self._chunks.clear()
+        pdus: list[Received] = []
         try:
-            return self._cut(data, limit)
+            self._cut(data, limit, pdus)
         except RemoteProtocolError as fault:
             self._fault = str(fault)
             self._have = 0
-            raise
+            if not pdus:
+                raise
+            pdus.append(BrokenStream(fault))
+        return pdus
 
-    def _cut(self, buffer: bytes, limit: int | None) -> list[Pdu | DamagedPdu]:
-        """The whole PDUs at the front of ``buffer``; the rest of it is kept."""
-        pdus: list[Pdu | DamagedPdu] = []
+    def _cut(self, buffer: bytes, limit: int | None, pdus: list[Received]) -> None:
+        """Append the whole PDUs at the front of ``buffer``; the rest of it is kept."""
         digests = self.header_digest or self.data_digest
         position, end = 0, len(buffer)
         self._need = BHS_LENGTH
@@ -111,7 +126,6 @@ class Framer:
         self._have = left = end - position
         if left:
             self._chunks.append(buffer[position:])
-        return pdus
 
     def _take_unusual(self, buffer: bytes, position: int, lengths: int) -> tuple[Pdu | DamagedPdu | None, int]:
         """One PDU that may have an AHS and digests, and its size; or None and the size it has at least.

@@ -22,7 +22,7 @@ from iscsi.constants import (
     TmfResult,
 )
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import DamagedPdu, Framer
+from iscsi.framer import BrokenStream, DamagedPdu, Framer, Received
 from iscsi.login_target import TargetLogin, TargetLoginDone, TargetLoginEnded
 from iscsi.pdu import (
     AsyncMessage,
@@ -87,7 +87,7 @@ class TargetConnection:
         self.output_bytes = 0
         self._output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
-        self._arrived: deque[Pdu | DamagedPdu] = deque()
+        self._arrived: deque[Received] = deque()
         self._due: deque[Pdu] = deque()
         self._framer = Framer(limits.max_recv_data_segment_length)
         self._arrival = Arrival(group, local, source, now_ns, self)
@@ -286,7 +286,7 @@ class TargetConnection:
         """Act on what has arrived until the output held reaches its bound; the rest waits for `resume`."""
         due, arrived = self._due, self._arrived
         while (arrived or due) and not self.closing and self.output_bytes < self._output_high_bytes:
-            pdu: Pdu | DamagedPdu
+            pdu: Received
             try:
                 if due:
                     self._deliver(pdu := due.popleft())
@@ -295,7 +295,7 @@ class TargetConnection:
             except RemoteProtocolError as error:
                 self._fail(error, pdu)
 
-    def _dispatch(self, pdu: Pdu | DamagedPdu) -> None:
+    def _dispatch(self, pdu: Received) -> None:
         """Act on a PDU in the order of arrival; nothing is due before it."""
         if isinstance(pdu, _NUMBERED):
             if pdu.immediate:
@@ -310,6 +310,8 @@ class TargetConnection:
         elif isinstance(pdu, DamagedPdu):
             self._reject_header(RejectReason.DATA_DIGEST_ERROR, pdu.header)
             self._close("data digest error")
+        elif isinstance(pdu, BrokenStream):
+            raise pdu.error
         elif isinstance(pdu, SnackRequest):
             self.reject(RejectReason.SNACK_REJECT, pdu)
         else:
@@ -399,7 +401,7 @@ class TargetConnection:
     def _reject_header(self, reason: RejectReason, header: bytes) -> None:
         self.send(Reject(reason=reason, data=header, **self._numbers(self.take_stat_sn())))
 
-    def _fail(self, error: RemoteProtocolError, bad: Pdu | DamagedPdu | None = None) -> None:
+    def _fail(self, error: RemoteProtocolError, bad: Received | None = None) -> None:
         """A rule was broken: say so by a Reject where the RFC has a reason for it, and close.
 
         A Reject has to carry the header of the bad PDU. What the framer could not make a PDU of has none to give.

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import DamagedPdu, Framer
+from iscsi.framer import BrokenStream, DamagedPdu, Framer, Received
 from iscsi.pdu import Pdu, encode
 from tests.support.pdus import pdus
 
@@ -51,7 +51,7 @@ def test_so_does_taking_them_a_few_at_a_time(
 ) -> None:
     receiver = framer(*digest)
     wire = b"".join(encode(pdu, *digest) for pdu in sent)
-    seen: list[Pdu | DamagedPdu] = []
+    seen: list[Received] = []
     for piece in pieces(wire, cuts):
         batch = receiver.receive(piece, limit)
         while batch:
@@ -84,7 +84,7 @@ def test_with_both_digests_a_flipped_bit_never_passes_for_a_sound_pdu(
     place = data.draw(st.integers(0, 8 * len(wire) - 1))
     wire[place // 8] ^= 1 << place % 8
     receiver = framer(True, True)
-    seen: list[Pdu | DamagedPdu] = []
+    seen: list[Received] = []
     try:
         for piece in pieces(bytes(wire), cuts):
             seen += receiver.receive(piece)
@@ -118,3 +118,18 @@ def test_garbage_is_the_peers_fault_and_costs_bounded_memory(
         except RemoteProtocolError:
             assert receiver.buffered == 0
         assert receiver.buffered < LARGEST_PDU
+
+
+@settings(deadline=None, max_examples=100)
+@given(sent=streams, cuts=cuts)
+def test_what_comes_before_garbage_is_received_however_tcp_cuts_it(sent: list[Pdu], cuts: list[int]) -> None:
+    receiver = framer(False, False)
+    seen: list[Received] = []
+    refused = 0
+    for piece in pieces(b"".join(map(encode, sent)) + b"\xff" * 48, cuts):
+        try:
+            seen += receiver.receive(piece)
+        except RemoteProtocolError:
+            refused += 1
+    assert [item for item in seen if isinstance(item, Pdu)] == sent
+    assert refused + sum(isinstance(item, BrokenStream) for item in seen) >= 1
