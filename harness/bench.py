@@ -17,7 +17,7 @@ from harness.scenario import Scenario
 from harness.stall_causes import StallCauses
 from harness.trace import Trace
 from harness.workload import Journal, WorkloadRun
-from harness.world import Mischief, World
+from harness.world import World, WorldFault
 from target.group import Decision
 
 
@@ -33,7 +33,7 @@ class Bench:
         self.target_names = {volume.name: target_name(scenario.array, volume) for volume in scenario.array.volumes}
         self.ledgers = {volume.name: Ledger(volume.block_size) for volume in scenario.array.volumes}
         self.hosts: dict[str, HostSite] = {}
-        self.standing: dict[str, Mischief] = {}
+        self.standing: dict[str, WorldFault] = {}
         self.running: dict[str, WorkloadRun] = {}
         self.phases: list[Phase] = []
         self.judgements: list[Judgement] = []

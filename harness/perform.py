@@ -199,7 +199,7 @@ async def _stop(bench: Bench, step: Stop) -> None:
 
 
 async def _fault(bench: Bench, step: Fault) -> None:
-    mischief = bench.world.mischief(
+    fault = bench.world.make_fault(
         step,
         bench.power_off,
         bench.boot,
@@ -207,16 +207,16 @@ async def _fault(bench: Bench, step: Fault) -> None:
     bench.recorder.fault(step.fault_name, bench.causes.addresses(step))
     bench.trace.event(bench.world.now_ns(), "fault", name=step.fault_name, fault=step.kind, place=step.place)
     bench.narrator.fault(f"{step.kind.replace('_', ' ')}: {step.place}", bench.world.now_ns())
-    bench.standing[step.fault_name] = mischief
-    await mischief.apply()
+    bench.standing[step.fault_name] = fault
+    await fault.apply()
 
 
 async def _heal(bench: Bench, step: Heal) -> None:
-    mischief = bench.standing.pop(step.name)
+    fault = bench.standing.pop(step.name)
     bench.trace.event(bench.world.now_ns(), "heal", name=step.name)
     bench.narrator.fault(f"mended: {step.name}", bench.world.now_ns())
     try:
-        await mischief.heal()
+        await fault.heal()
     except OSError as error:
         raise StepFailed(f"{step.name} cannot be mended: {error.strerror or error}") from error
 

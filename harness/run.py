@@ -110,12 +110,12 @@ async def _story(bench: Bench, steps: list[AnyStep]) -> None:
 
 async def _wind_up(bench: Bench) -> None:
     """Heal, drain, audit, log out; each within a bound."""
-    for name, mischief in list(bench.standing.items()):
+    for name, fault in list(bench.standing.items()):
         del bench.standing[name]
         bench.trace.event(bench.world.now_ns(), "heal", name=name)
         bench.narrator.fault(f"mended at the end: {name}", bench.world.now_ns())
         try:
-            await mischief.heal()
+            await fault.heal()
         except OSError as error:
             bench.judge(Judgement("heal", False, f"{name} cannot be mended: {error.strerror or error}"))
     for run in list(bench.running.values()):

@@ -15,10 +15,10 @@ from harness.array_site import ArraySite
 from harness.capture import Capture
 from harness.scenario import Host as HostModel
 from harness.scenario import Scenario
-from harness.sim_mischief import RateFault, make_mischief
+from harness.sim_faults import RateFault, make_sim_fault
 from harness.steps import Fault
 from harness.trace import Trace
-from harness.world import Mischief, Shared, SocketLine
+from harness.world import Shared, SocketLine, WorldFault
 from initiator_model.connector import Connector
 from initiator_model.profiles import profile_named
 from sim.loop import SimLoop
@@ -99,15 +99,15 @@ class SimWorld:
             if row.remote is not None
         ]
 
-    def mischief(self, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]) -> Mischief:
-        """See `World.mischief`."""
-        return make_mischief(self, fault, reboot, boot)
+    def make_fault(self, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]) -> WorldFault:
+        """See `World.make_fault`."""
+        return make_sim_fault(self, fault, reboot, boot)
 
     # -- for faults ------------------------------------------------------------------------------------------------
 
-    def shared(self, what: str, mischief: Mischief) -> Mischief:
-        """``mischief``, or the one that was made before to break the same thing."""
-        return self._shared.setdefault(what, Shared(mischief))
+    def shared(self, what: str, fault: WorldFault) -> WorldFault:
+        """``fault``, or the one that was made before to break the same thing."""
+        return self._shared.setdefault(what, Shared(fault))
 
     def host(self, name: str) -> Host:
         """The simulated machine of a scenario's host."""

@@ -29,7 +29,7 @@ class SocketLine:
     offload: bool
 
 
-class Mischief(Protocol):
+class WorldFault(Protocol):
     """A fault that has been made ready for this world."""
 
     async def apply(self) -> None:
@@ -42,19 +42,19 @@ class Mischief(Protocol):
 class Shared:
     """One state that several faults hold: the first breaks it, the last mends it."""
 
-    def __init__(self, mischief: Mischief) -> None:
-        self._mischief = mischief
+    def __init__(self, fault: WorldFault) -> None:
+        self._fault = fault
         self._holders = 0
 
     async def apply(self) -> None:
         self._holders += 1
         if self._holders == 1:
-            await self._mischief.apply()
+            await self._fault.apply()
 
     async def heal(self) -> None:
         self._holders -= 1
         if not self._holders:
-            await self._mischief.heal()
+            await self._fault.heal()
 
 
 class World(Protocol):
@@ -81,7 +81,7 @@ class World(Protocol):
     def sockets(self, host: str) -> list[SocketLine]:
         """What netstat shows at this host."""
 
-    def mischief(self, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]) -> Mischief:
+    def make_fault(self, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]) -> WorldFault:
         """Make a fault ready. ``reboot`` and ``boot`` tell the modeled host that its machine goes down and comes back.
 
         Raises WorldError for a fault that has no meaning here.

@@ -13,7 +13,7 @@ from harness.load import scenario_from
 from harness.sim_world import SimWorld
 from harness.steps import Fault
 from harness.trace import Trace
-from harness.world import Mischief
+from harness.world import WorldFault
 from tests.support.runs import GROUP, NICS, PORTALS, SOURCES, two_paths
 
 Reboots = list[str]
@@ -24,10 +24,10 @@ def world(**array: Any) -> SimWorld:
     return SimWorld(scenario, 1, Trace(), None, lambda decision: None, lambda text: None)
 
 
-def mischief(at: SimWorld, told: Reboots | None = None, **fault: Any) -> Mischief:
+def prepared(at: SimWorld, told: Reboots | None = None, **fault: Any) -> WorldFault:
     step = Fault.model_validate({"do": "fault", **fault})
     heard = [] if told is None else told
-    return at.mischief(step, lambda host: heard.append(f"{host} down"), lambda host: heard.append(f"{host} up"))
+    return at.make_fault(step, lambda host: heard.append(f"{host} down"), lambda host: heard.append(f"{host} up"))
 
 
 def test_machines_and_nics_stand_where_the_scenario_puts_them() -> None:
@@ -78,7 +78,7 @@ def test_a_portal_is_whole_when_the_last_of_its_faults_is_healed(order: tuple[in
 
     async def story() -> None:
         await one.site.start()
-        made = [mischief(one, **fault) for fault in FAULTS_AT_ONE_PORTAL]
+        made = [prepared(one, **fault) for fault in FAULTS_AT_ONE_PORTAL]
         for each in made:
             await each.apply()
         assert one.site.server is not None
@@ -99,7 +99,7 @@ def test_of_several_rates_the_last_holds_and_the_first_comes_back(order: tuple[i
     rates = [10_000_000, 1_000_000, 100_000_000]
 
     async def story() -> None:
-        made = [mischief(one, kind="rate", nic=NICS[0], rate=f"{rate // 1_000_000}Mbit") for rate in rates]
+        made = [prepared(one, kind="rate", nic=NICS[0], rate=f"{rate // 1_000_000}Mbit") for rate in rates]
         for each in made:
             await each.apply()
         standing = list(range(3))
@@ -117,7 +117,7 @@ def test_the_group_address_moves_to_an_interface_that_works_and_back() -> None:
 
     async def story() -> None:
         await one.site.start()
-        cable = mischief(one, kind="link_down", portal=PORTALS[0])
+        cable = prepared(one, kind="link_down", portal=PORTALS[0])
         await cable.apply()
         assert one.portal_nic(PORTALS[1]).addresses == [PORTALS[1], GROUP]
         await cable.heal()
@@ -132,7 +132,7 @@ def test_a_cable_that_keeps_its_light_on_is_not_noticed_by_the_array() -> None:
 
     async def story() -> None:
         await one.site.start()
-        await mischief(one, kind="link_down", portal=PORTALS[0], carrier=True).apply()
+        await prepared(one, kind="link_down", portal=PORTALS[0], carrier=True).apply()
         assert one.site.server is not None
         assert one.site.server.group.portal_is_up(PORTALS[0])
         assert GROUP in one.portal_nic(PORTALS[0]).addresses
@@ -145,7 +145,7 @@ def test_a_host_that_went_down_twice_comes_up_once() -> None:
     one, told = world(), Reboots()
 
     async def story() -> None:
-        first, second = (mischief(one, told, kind="host_reboot", host="w2k3") for _ in range(2))
+        first, second = (prepared(one, told, kind="host_reboot", host="w2k3") for _ in range(2))
         await first.apply()
         await second.apply()
         await first.heal()

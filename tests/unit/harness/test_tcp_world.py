@@ -92,5 +92,5 @@ def test_a_fault_of_the_network_has_no_meaning_there(fault: dict[str, Any]) -> N
     world = a_world()
     step = Fault.model_validate({"do": "fault", **fault})
     with pytest.raises(WorldError, match=f'"{fault["kind"]}" has no meaning on real TCP'):
-        world.mischief(step, lambda host: None, lambda host: None)
+        world.make_fault(step, lambda host: None, lambda host: None)
     world.loop.close()

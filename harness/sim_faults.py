@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from harness.steps import Fault
-from harness.world import Mischief
+from harness.world import WorldFault
 from sim import faults
 from sim.net.nic import Nic
 
@@ -126,9 +126,9 @@ class _HostReboot:
         self._boot(self._host)
 
 
-def make_mischief(
+def make_sim_fault(
     world: SimWorld, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]
-) -> Mischief:
+) -> WorldFault:
     """The fault of a scenario step, ready to be applied."""
     if fault.kind == "array_kill":
         return _ArrayKill(world)
