@@ -87,7 +87,7 @@ class Dsm:
     ) -> None:
         self.fail_back = fail_back
         self.on_change = on_change
-        self.on_policy: Callable[[LoadBalancePolicy], None] | None = None
+        self.on_policy: Callable[[PolicyRequest], None] | None = None
         self._paths: list[Path] = []
         self._selector = make_selector(default_policy, fail_back)
 
@@ -185,7 +185,7 @@ class Dsm:
                 self._move(path, wish.state, why)
         self._apply(selector.after_loss(self._paths))
         if self.on_policy is not None:
-            self.on_policy(request.policy)
+            self.on_policy(request)
 
     def _match(self, wishes: tuple[PathWish, ...]) -> list[tuple[Path, PathWish]]:
         """Each path with its wish, in list order; refused unless there is exactly one for every path."""

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import partial
 
 from initiator_model.disk import MpioDisk
-from initiator_model.dsm import Dsm
+from initiator_model.dsm import Dsm, PolicyRequest
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
-from initiator_model.policies import LoadBalancePolicy
+from initiator_model.policies import LoadBalancePolicy, PathWish
 from initiator_model.profiles import Profile
 
 __all__ = ["ADAPTER_PORT", "PathClaims"]
@@ -30,8 +30,9 @@ OnDisk = Callable[[ClaimedDisk, bool, str], None]
 class PathClaims:
     """The disks of one host.
 
-    The policy an administrator chose for a disk is remembered by the disk's identity, as Windows keeps it in its
-    registry: it holds again when the disk comes back, after a reboot too.
+    What an administrator chose for a disk is remembered by the disk's identity, as Windows keeps it in its registry:
+    the policy, and for each source address what was wished of the path from there. It holds again when the disk
+    comes back, after a reboot too.
     """
 
     def __init__(self, profile: Profile, *, on_path: OnPath, on_disk: OnDisk) -> None:
@@ -40,6 +41,7 @@ class PathClaims:
         self._on_disk = on_disk
         self._disks: list[ClaimedDisk] = []
         self._chosen: dict[str, LoadBalancePolicy] = {}
+        self._wished: dict[tuple[str, str], PathWish] = {}
 
     @property
     def disks(self) -> tuple[ClaimedDisk, ...]:
@@ -56,12 +58,8 @@ class PathClaims:
         session.path_check = partial(units_unchanged, units)
         for unit in units:
             claimed = self._known(owner, unit) or self._new_disk(owner, unit)
-            path = Path(
-                source=session.local,
-                portal=session.remote,
-                scsi_address=ScsiAddress(ADAPTER_PORT, 0, owner.number, unit.lun),
-                can_be_active=not unit.standby,
-            )
+            address = ScsiAddress(ADAPTER_PORT, 0, owner.number, unit.lun)
+            path = self._path(owner, unit.identity, address, not unit.standby)
             owner.paths.append((claimed, path))
             claimed.disk.add_path(path, session)
 
@@ -76,12 +74,7 @@ class PathClaims:
         for index, (claimed, path) in enumerate(owner.paths):
             if claimed.disk.gone:
                 known = self._known(owner, claimed.facts) or self._new_disk(owner, claimed.facts)
-                fresh = Path(
-                    source=owner.session.local,
-                    portal=owner.session.remote,
-                    scsi_address=path.scsi_address,
-                    can_be_active=path.can_be_active,
-                )
+                fresh = self._path(owner, claimed.facts.identity, path.scsi_address, path.can_be_active)
                 owner.paths[index] = (known, fresh)
                 known.disk.add_path(fresh, owner.session)
             else:
@@ -142,10 +135,33 @@ class PathClaims:
         self._on_disk(claimed, True, f"LUN {unit.lun} of {owner.request.target}")
         return claimed
 
-    def _policy_chosen(self, claimed: ClaimedDisk, policy: LoadBalancePolicy) -> None:
-        if claimed.facts.identity is not None:
-            self._chosen[claimed.facts.identity] = policy
+    def _policy_chosen(self, claimed: ClaimedDisk, request: PolicyRequest) -> None:
+        identity = claimed.facts.identity
+        if identity is None:
+            return
+        self._chosen[identity] = request.policy
+        for wish in request.wishes:
+            self._wished[identity, _address(claimed.disk.dsm.path(wish.path_id).source)] = wish
+
+    def _path(self, owner: HostSession, identity: str | None, address: ScsiAddress, can_be_active: bool) -> Path:
+        """A new path over a session, with what was wished of the one from the same source before."""
+        session = owner.session
+        wish = self._wished.get((identity or "", _address(session.local)))
+        return Path(
+            source=session.local,
+            portal=session.remote,
+            scsi_address=address,
+            weight=0 if wish is None else wish.weight,
+            preferred=wish is not None and wish.preferred,
+            desired_state=None if wish is None else wish.state,
+            can_be_active=can_be_active,
+        )
 
     def _gone(self, claimed: ClaimedDisk, why: str) -> None:
         self._disks.remove(claimed)
         self._on_disk(claimed, False, why)
+
+
+def _address(endpoint: str) -> str:
+    """The address of an ``"ip:port"``."""
+    return endpoint.rpartition(":")[0]

@@ -359,6 +359,19 @@ class TestLogOffAndReboot:
 
         Bench().play(scenario)
 
+    def test_so_does_the_preferred_path(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.log_on(SOURCE_A, persistent=True)
+            await bench.log_on(SOURCE_B, persistent=True)
+            dsm = bench.machine.disk(VOLUME_IQN).disk.dsm
+            dsm.set_policy(PolicyRequest.one_active(dsm.paths, dsm.paths[1], preferred=True))
+            assert await bench.machine.reboot() == []
+            claimed = bench.machine.disk(VOLUME_IQN)
+            assert states(claimed) == [STANDBY, ACTIVE]
+            assert claimed.disk.dsm.paths[1].preferred
+
+        Bench().play(scenario)
+
     def test_a_login_without_the_persistent_box_does_not_survive_a_reboot(self) -> None:
         async def scenario(bench: Bench) -> None:
             await bench.log_on(SOURCE_A, persistent=True)
