@@ -34,5 +34,9 @@ if command -v apt-get >/dev/null 2>&1 && as_root apt-get update -qq && keep_serv
         exit 0
     fi
 fi
-echo "real peers not installed:$missing (Debian packages); the interop tests that need them will be skipped" >&2
-[ "${MPIOLAB_REQUIRE_PEERS:-0}" != 1 ]
+echo "real peers not installed:$missing (Debian packages)" >&2
+if [ "${MPIOLAB_REQUIRE_PEERS:-0}" = 1 ]; then
+    echo "MPIOLAB_REQUIRE_PEERS=1: they are required" >&2
+    exit 1
+fi
+echo "the interop tests that need them will be skipped" >&2
