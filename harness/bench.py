@@ -53,9 +53,7 @@ class Bench:
         """Set the hosts up in the world."""
         self.world = world
         for model in self.scenario.hosts:
-            self.hosts[model.name] = HostSite(
-                model, self.scenario, self.world, self.target_names, self.recorder, self.tell
-            )
+            self.hosts[model.name] = HostSite(model, self.world, self.target_names, self.recorder, self.tell)
 
     def power_off(self, host: str) -> None:
         """A host's machine goes down, and with it the workloads that ran there: they ask for nothing any more."""

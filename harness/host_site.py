@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
 from harness.scenario import Host as HostModel
-from harness.scenario import Scenario
 from harness.stall_causes import tcp_option_bytes
 from harness.steps import Workload
 from initiator_model import views
@@ -34,7 +33,6 @@ class HostSite(HostObserver):
     def __init__(
         self,
         model: HostModel,
-        scenario: Scenario,
         world: World,
         target_names: dict[str, str],
         recorder: FailoverRecorder,
@@ -57,7 +55,6 @@ class HostSite(HostObserver):
         self._volume_of = {target: volume for volume, target in target_names.items()}
         self._recorder = recorder
         self._tell = tell
-        self._group_ip = scenario.array.group_ip
 
     async def boot(self) -> None:
         """The machine is up again: its persistent logins come back; the initiator tells what does not."""

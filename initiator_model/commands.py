@@ -15,7 +15,8 @@ from initiator_model.tasks import Task, completion_of_data_in, completion_of_res
 from initiator_model.wire import Wire
 from iscsi.constants import RESERVED_TAG
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
-from iscsi.pdu import R2T, DataIn, ScsiCommand, ScsiResponse, SnackRequest, encode_lun, maker
+from iscsi.lun import encode_lun
+from iscsi.pdu import R2T, DataIn, ScsiCommand, ScsiResponse, SnackRequest, maker
 from iscsi.transfer import DataOutPlan, ReadBuffer, data_out_run
 
 __all__ = ["WAITING_MAX", "Commands"]

@@ -16,7 +16,7 @@ from iscsi import scsi
 from iscsi.capacity import Capacity, parse_lun_list
 from iscsi.identification import parse_device_identification
 from iscsi.inquiry import StandardInquiry, VpdPage, parse_serial_number
-from iscsi.pdu import decode_lun
+from iscsi.lun import decode_lun
 
 __all__ = ["LogicalUnitFacts", "ProbeError", "probe", "units_unchanged"]
 

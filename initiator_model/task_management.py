@@ -16,7 +16,8 @@ from initiator_model.tasks import Task
 from initiator_model.wire import Wire
 from iscsi.constants import RESERVED_TAG, TmfFunction, TmfResult
 from iscsi.errors import RemoteProtocolError
-from iscsi.pdu import TmfRequest, TmfResponse, encode_lun
+from iscsi.lun import encode_lun
+from iscsi.pdu import TmfRequest, TmfResponse
 from iscsi.serial import lt
 
 __all__ = ["TaskManagement", "TmfDone"]

@@ -5,20 +5,19 @@ framing's business (`encode_buffers`, `iscsi.framer`), so a PDU cannot carry a l
 Reserved bits are sent as zero and ignored on receipt (11.1). Integers are kept raw: judging a code that RFC 7143
 reserves is the state machines' task, which know what to answer.
 
-LUN fields hold the 64-bit SAM value; `encode_lun` and `decode_lun` convert the common addressing methods.
+LUN fields hold the 64-bit SAM value; `iscsi.lun` converts it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
 from typing import ClassVar, Final, TypeVar, cast, dataclass_transform
 
 from google_crc32c import value as crc32c
 
-from iscsi.constants import RESERVED_TAG, Opcode, RejectReason
-from iscsi.errors import LocalProtocolError, RemoteProtocolError
+from iscsi.constants import RESERVED_TAG, Opcode, RejectReason, TaskAttribute
+from iscsi.errors import RemoteProtocolError
 from iscsi.fields import Field, Pack, Unpack, bits, compile_codec, compile_new, flag, raw, u8, u16, u32, u64
 
 C = TypeVar("C", bound="Pdu")
@@ -35,6 +34,8 @@ class Pdu:
     data: bytes
 
 
+PDU_TYPES: Final[dict[int, type[Pdu]]] = {}
+"""Every PDU class by opcode, in the order of this file."""
 _UNPACK: Final[dict[int, Unpack]] = {}
 _CARRIES_AHS: Final = {int(Opcode.SCSI_COMMAND)}
 
@@ -51,6 +52,7 @@ def _pdu(cls: type[C]) -> type[C]:
     pack, unpack = compile_codec(made, int(made.OPCODE), tuple(table[name] for name in names), made.FIXED, extras)
     made._pack = pack
     _UNPACK[int(made.OPCODE)] = unpack
+    PDU_TYPES[int(made.OPCODE)] = made
     return made
 
 
@@ -134,7 +136,7 @@ class ScsiCommand(Pdu):
     final: bool = True
     read: bool = False
     write: bool = False
-    attr: int = 1
+    attr: int = int(TaskAttribute.SIMPLE)
     immediate: bool = False
     ahs: bytes = b""
     data: bytes = b""
@@ -568,48 +570,3 @@ def encode_buffers(pdu: Pdu, header_digest: bool = False, data_digest: bool = Fa
 def encode(pdu: Pdu, header_digest: bool = False, data_digest: bool = False) -> bytes:
     """The PDU as one run of bytes, as it goes on the wire."""
     return b"".join(encode_buffers(pdu, header_digest, data_digest))
-
-
-def encode_lun(number: int) -> int:
-    """A LUN as the 64-bit value of the wire: peripheral addressing below 256, flat space below 16384 (SAM-5 4.7)."""
-    if 0 <= number < 256:
-        return number << 48
-    if 256 <= number < 16384:
-        return (0x4000 | number) << 48
-    raise LocalProtocolError(f"a single-level LUN is 0 to 16383, not {number}")
-
-
-def decode_lun(value: int) -> int:
-    """The LUN number of a 64-bit wire value, or -1 for a form this project's arrays never present."""
-    number = value >> 48
-    if value != number << 48:
-        return -1
-    if number < 256:  # peripheral addressing, bus 0
-        return number
-    return number & 0x3FFF if number >> 14 == 1 else -1
-
-
-PDU_TYPES: Final[dict[int, Callable[..., Pdu]]] = {
-    int(kind.OPCODE): kind
-    for kind in (
-        NopOut,
-        ScsiCommand,
-        TmfRequest,
-        LoginRequest,
-        TextRequest,
-        DataOut,
-        LogoutRequest,
-        SnackRequest,
-        NopIn,
-        ScsiResponse,
-        TmfResponse,
-        LoginResponse,
-        TextResponse,
-        DataIn,
-        LogoutResponse,
-        R2T,
-        AsyncMessage,
-        Reject,
-    )
-}
-"""Every PDU class by opcode."""

@@ -30,7 +30,7 @@ from iscsi.inquiry import (
     build_serial_number,
     build_supported_pages,
 )
-from iscsi.pdu import encode_lun
+from iscsi.lun import encode_lun
 from iscsi.scsi import ServiceActionIn
 from iscsi.sense import NO_SENSE
 from target.command import GOOD, Access, Command, DataDirection, ScsiResult, bad_cdb_field, field_length

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from iscsi.constants import TmfFunction, TmfResult
-from iscsi.pdu import Pdu, TmfRequest, decode_lun
+from iscsi.lun import decode_lun
+from iscsi.pdu import Pdu, TmfRequest
 from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON, Sense
 from iscsi.serial import lt
 from iscsi.window import CommandWindow

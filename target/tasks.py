@@ -12,8 +12,9 @@ from typing import Protocol
 
 from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
+from iscsi.lun import decode_lun
 from iscsi.negotiation import SessionParameters
-from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, decode_lun, maker
+from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, maker
 from iscsi.transfer import WriteBuffer, residual, segments
 from iscsi.window import CommandWindow
 from target.command import DataDirection, ScsiResult

@@ -40,7 +40,6 @@ class SimTransport(asyncio.Transport):
         self._closing = False
         self._finished = False  # write_eof was called
         self._lost = False  # connection_lost is under way
-        self._eof = False
         self._read_paused = False
         self._write_paused = False
         self._high, self._low = HIGH_WATER_BYTES, HIGH_WATER_BYTES // 4
@@ -112,7 +111,6 @@ class SimTransport(asyncio.Transport):
         """The peer has finished."""
         if self._closing:
             return
-        self._eof = True
         try:
             keep_open = self._protocol.eof_received()  # type: ignore[attr-defined]
         except Exception as error:

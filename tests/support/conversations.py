@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from iscsi import scsi, serial
 from iscsi.constants import RESERVED_TAG
+from iscsi.lun import encode_lun
 from iscsi.pdu import (
     R2T,
     DataOut,
@@ -25,7 +26,6 @@ from iscsi.pdu import (
     TextRequest,
     TextResponse,
     TmfRequest,
-    encode_lun,
 )
 from iscsi.transfer import DataOutPlan, data_out_run
 from target.group import Group

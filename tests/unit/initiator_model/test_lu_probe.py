@@ -15,7 +15,7 @@ from iscsi.capacity import Capacity, build_lun_list
 from iscsi.constants import ScsiStatus
 from iscsi.identification import build_device_identification, naa_designator
 from iscsi.inquiry import StandardInquiry, build_serial_number
-from iscsi.pdu import encode_lun
+from iscsi.lun import encode_lun
 from iscsi.sense import Sense
 
 INQUIRY = StandardInquiry("EQLOGIC", "100E-00", "4.3")

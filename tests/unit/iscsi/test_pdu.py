@@ -9,6 +9,7 @@ from google_crc32c import value as crc32c
 
 from iscsi.constants import RESERVED_TAG, LoginStatus, Opcode, RejectReason
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
+from iscsi.lun import decode_lun, encode_lun
 from iscsi.pdu import (
     PDU_TYPES,
     DataIn,
@@ -25,11 +26,9 @@ from iscsi.pdu import (
     TextRequest,
     TmfRequest,
     decode,
-    decode_lun,
     encode,
     encode_buffers,
     encode_header,
-    encode_lun,
 )
 
 MICROSOFT_ISID = bytes.fromhex("400001370000")

@@ -8,7 +8,8 @@ import pytest
 
 from iscsi import scsi
 from iscsi.constants import RESERVED_TAG, TmfFunction, TmfResult
-from iscsi.pdu import R2T, DataIn, Pdu, ScsiResponse, TmfRequest, TmfResponse, encode_lun
+from iscsi.lun import encode_lun
+from iscsi.pdu import R2T, DataIn, Pdu, ScsiResponse, TmfRequest, TmfResponse
 from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON
 from target.group import Group
 from tests.support.array import BLOCK, OTHER_HOST, PORTALS, Peer, disk_bytes, isid, logged_in, make_group, volume

@@ -10,7 +10,8 @@ import pytest
 
 from iscsi import scsi
 from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
-from iscsi.pdu import R2T, DataIn, DataOut, Pdu, Reject, ScsiResponse, TmfRequest, encode_lun
+from iscsi.lun import encode_lun
+from iscsi.pdu import R2T, DataIn, DataOut, Pdu, Reject, ScsiResponse, TmfRequest
 from iscsi.sense import INVALID_OPERATION_CODE, LBA_OUT_OF_RANGE, LOGICAL_UNIT_NOT_SUPPORTED
 from iscsi.transfer import DataOutPlan, data_out_run
 from target.config import Limits

@@ -1,0 +1,24 @@
+"""LUNs between plain numbers and the 64-bit values of the wire (SAM-5 4.7), for single-level addressing."""
+
+from __future__ import annotations
+
+from iscsi.errors import LocalProtocolError
+
+
+def encode_lun(number: int) -> int:
+    """A LUN as the 64-bit value of the wire: peripheral addressing below 256, flat space below 16384 (SAM-5 4.7)."""
+    if 0 <= number < 256:
+        return number << 48
+    if 256 <= number < 16384:
+        return (0x4000 | number) << 48
+    raise LocalProtocolError(f"a single-level LUN is 0 to 16383, not {number}")
+
+
+def decode_lun(value: int) -> int:
+    """The LUN number of a 64-bit wire value, or -1 for a form this project's arrays never present."""
+    number = value >> 48
+    if value != number << 48:
+        return -1
+    if number < 256:  # peripheral addressing, bus 0
+        return number
+    return number & 0x3FFF if number >> 14 == 1 else -1
