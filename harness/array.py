@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from harness import scenario as model
@@ -16,6 +17,7 @@ from target.config import (
     DirectLogin,
     GroupConfig,
     Limits,
+    LunConfig,
     PortalConfig,
     VolumeConfig,
 )
@@ -56,6 +58,9 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
                 access=tuple(_rule(access) for access in volume.access),
                 path=volume.file,
                 read_only=volume.read_only,
+                removable=volume.removable,
+                thin=volume.provisioning == "thin",
+                more_luns=tuple(_lun(lun) for lun in volume.luns),
             )
             for volume in array.volumes
         ),
@@ -78,18 +83,41 @@ def build_group(
     """
     volumes = {}
     for volume in config.volumes:
-        store: BlockStore = MemoryStore(volume.size_bytes)
-        if files and volume.path is not None:
-            store = FileStore(Path(volume.path), volume.size_bytes)
-        volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, store))
+        stores: dict[int, BlockStore] = {}
+        for lun in volume.luns:
+            in_file = files and lun.path is not None
+            stores[lun.number] = (
+                FileStore(Path(lun.path or ""), lun.size_bytes) if in_file else MemoryStore(lun.size_bytes)
+            )
+        volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, stores))
     return Group(config, volumes, on_decision)
 
 
-def lun_map(config: GroupConfig, volume: VolumeConfig, store: BlockStore) -> LunMap:
-    """LUN 0 over a store, named as the array names its volumes."""
-    identity = volume_identity(config.name, volume.name.lower())
-    unit = LogicalUnit.over(store, identity, block_size=volume.block_size, read_only=volume.read_only)
-    return LunMap({0: unit}, Ownership() if config.active_passive else None)
+def lun_map(config: GroupConfig, volume: VolumeConfig, stores: Mapping[int, BlockStore]) -> LunMap:
+    """The volume's logical units over their stores, named as the array names its volumes."""
+    units = {}
+    for lun in volume.luns:
+        units[lun.number] = LogicalUnit.over(
+            stores[lun.number],
+            replace(volume_identity(config.name, volume.name.lower(), lun.number), iqn=volume.iqn),
+            block_size=lun.block_size,
+            read_only=lun.read_only,
+            removable=lun.removable,
+            thin=lun.thin,
+        )
+    return LunMap(units, Ownership() if config.active_passive else None)
+
+
+def _lun(lun: model.Lun) -> LunConfig:
+    return LunConfig(
+        lun.lun,
+        lun.size_bytes,
+        lun.block_size,
+        path=lun.file,
+        read_only=lun.read_only,
+        removable=lun.removable,
+        thin=lun.provisioning == "thin",
+    )
 
 
 def _rule(access: model.Access) -> AccessRule:

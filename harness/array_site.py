@@ -31,8 +31,9 @@ class ArraySite:
         self._random_bytes = random_bytes
         self._on_decision = on_decision
         self._log = log
-        self._stores: dict[str, BlockStore] = {
-            volume.iqn.lower(): MemoryStore(volume.size_bytes) for volume in config.volumes
+        self._stores: dict[str, dict[int, BlockStore]] = {
+            volume.iqn.lower(): {lun.number: MemoryStore(lun.size_bytes) for lun in volume.luns}
+            for volume in config.volumes
         }
         self._portals_down: list[str] = []
         self._killed = 0

@@ -27,11 +27,10 @@ from harness.fields import (
 )
 from harness.steps import AnyStep, Net, Workload
 from harness.timer_overrides import as_written
+from iscsi.lun import MAX_LUN
+from target.config import MAX_SIZE_BYTES
 
 __all__ = ["Access", "Array", "Chap", "FixedPlacement", "Host", "Net", "Network", "Nic", "Scenario", "Volume"]
-
-MAX_VOLUME_BYTES = 1 << 62
-"""Sparse, but it has to be counted: READ CAPACITY(16) and the stores work with 64 bits."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -77,26 +76,51 @@ class Access(Table):
         return self
 
 
-class Volume(Table):
-    """One volume, which is one target with one LUN."""
+class Disk(Table):
+    """What one logical unit stores and how it shows itself."""
 
-    name: Label
     size_bytes: SizeBytes = Field(alias="size")
     block_size: Literal[512, 4096] = 512
-    iqn: IscsiName | None = None
-    """Without it a name in the array's grammar, made from the volume's."""
+    provisioning: Literal["thin", "full"] = "thin"
+    """thin: hosts may give blocks back (UNMAP), which then read as zeros; full: every block counts as written."""
     read_only: bool = False
+    removable: bool = False
+    """The medium can be ejected and loaded, as of a drive."""
     file: str | None = None
-    """`serve` keeps the volume in this file; without it, and in every run, in memory."""
-    access: Annotated[Listing[Access], Field(min_length=1)]
-    """At least one rule: a volume without rules is nobody's."""
+    """`serve` keeps the data in this file; without it, and in every run, in memory."""
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> Self:
-        if self.size_bytes > MAX_VOLUME_BYTES:
-            raise ValueError(f"expected at most {MAX_VOLUME_BYTES >> 60}EiB, got {self.size_bytes} bytes")
+        if self.size_bytes > MAX_SIZE_BYTES:
+            raise ValueError(f"expected at most {MAX_SIZE_BYTES >> 60}EiB, got {self.size_bytes} bytes")
         if self.size_bytes == 0 or self.size_bytes % self.block_size:
             raise ValueError(f"expected a size of whole blocks of {self.block_size} bytes, got {self.size_bytes} bytes")
+        return self
+
+
+class Lun(Disk):
+    """One more logical unit of a volume's target."""
+
+    lun: Annotated[int, Field(ge=1, le=MAX_LUN)]
+
+
+class Volume(Disk):
+    """One volume, which is one target; size and the like are those of its LUN 0."""
+
+    name: Label
+    iqn: IscsiName | None = None
+    """Without it a name in the array's grammar, made from the volume's."""
+    access: Annotated[Listing[Access], Field(min_length=1)]
+    """At least one rule: a volume without rules is nobody's."""
+    luns: Listing[Lun] = ()
+    """LUNs beside LUN 0, for tests: the volumes of a PS group have none."""
+
+    @model_validator(mode="after")
+    def _luns_once(self) -> Self:
+        numbers = [lun.lun for lun in self.luns]
+        for number in numbers:
+            if numbers.count(number) > 1:
+                raise ValueError(f"LUN {number} is given twice")
         return self
 
 

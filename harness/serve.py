@@ -91,7 +91,9 @@ def greeting(config: GroupConfig) -> list[str]:
         portals = ", ".join(portal.address for portal in config.portals)
         lines.append(f"logins are redirected to {portals} ({config.placement})")
     for volume in config.volumes:
-        lines.append(f"  iscsi://{front}:{config.port}/{volume.iqn}/0   {volume.name}, {volume.size_bytes} bytes")
+        for lun in volume.luns:
+            address = f"iscsi://{front}:{config.port}/{volume.iqn}/{lun.number}"
+            lines.append(f"  {address}   {volume.name}, {lun.size_bytes} bytes")
     return lines
 
 

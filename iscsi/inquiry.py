@@ -44,6 +44,7 @@ class StandardInquiry:
     peripheral: int = 0x00
     version: int = VERSION_SPC_4
     tpgs: int = 0
+    removable: bool = False
     multi_port: bool = True
     command_queuing: bool = True
     version_descriptors: tuple[int, ...] = VERSION_DESCRIPTORS
@@ -52,6 +53,7 @@ class StandardInquiry:
         """The payload; names are padded with spaces to 8, 16 and 4 characters."""
         raw = bytearray(58)
         raw[0] = self.peripheral
+        raw[1] = self.removable << 7
         raw[2] = self.version
         raw[3] = 0x12  # HISUP: LUNs are hierarchical; response data format 2
         raw[5] = self.tpgs << 4
@@ -78,6 +80,7 @@ class StandardInquiry:
             peripheral=raw[0],
             version=raw[2],
             tpgs=raw[5] >> 4 & 3,
+            removable=bool(raw[1] & 0x80),
             multi_port=bool(raw[6] & 0x10),
             command_queuing=bool(raw[7] & 0x02),
             version_descriptors=tuple(d for d in descriptors if d),

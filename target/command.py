@@ -77,8 +77,16 @@ class Access(Enum):
 Handler = Callable[["Disk", bytes, bytes, Nexus], ScsiResult]
 """(disk, CDB of 16 bytes, data-out, nexus) to a result; raises CheckCondition."""
 
+Spared = Callable[[bytes], bool]
+"""CDB to whether this use of the command is allowed beside any reservation."""
+
 Length = Callable[["Disk", bytes], int]
 """(disk, CDB) to the bytes the command moves."""
+
+
+def never(cdb: bytes) -> bool:
+    """Reservations stop every use of the command that its ``Access`` names."""
+    return False
 
 
 def no_data(disk: Disk, cdb: bytes) -> int:
@@ -112,6 +120,9 @@ class Command:
     service_action: int | None = None
     thin_only: bool = False
     reports_attention: bool = True
+    needs_medium: bool = True
+    """Refused while the disk is not ready."""
+    spared: Spared = never
     opcode: int = field(init=False)
     mask: bytes = field(init=False)
     reserved: int = field(init=False)

@@ -12,6 +12,7 @@ from typing import Final
 
 from iscsi.chap import ChapPolicy
 from iscsi.constants import ISCSI_PORT
+from iscsi.lun import MAX_LUN
 from target.placement import POLICIES
 
 
@@ -58,9 +59,44 @@ class AccessRule:
         return self.source is None or ipaddress.IPv4Address(source) in self.source
 
 
+MAX_SIZE_BYTES: Final = 1 << 63
+"""Of a logical unit. It is sparse, but its bytes have to be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class LunConfig:
+    """One logical unit. ``path`` names a backing file; None means memory.
+
+    ``removable``: the medium can be ejected and loaded. ``thin``: blocks can be deallocated and then read as zeros.
+    """
+
+    number: int
+    size_bytes: int
+    block_size: int = 512
+    path: str | None = None
+    read_only: bool = False
+    removable: bool = False
+    thin: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number <= MAX_LUN:
+            raise ConfigError(f"LUN {self.number} is outside 0 to {MAX_LUN}")
+        if self.block_size not in (512, 4096):
+            raise ConfigError(f"block_size is 512 or 4096, not {self.block_size}")
+        if self.size_bytes > MAX_SIZE_BYTES:
+            raise ConfigError(f"size_bytes is at most {MAX_SIZE_BYTES}, not {self.size_bytes}")
+        if self.size_bytes <= 0 or self.size_bytes % self.block_size:
+            raise ConfigError(
+                f"size_bytes must be a positive multiple of the block size {self.block_size}, not {self.size_bytes}"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeConfig:
-    """One volume, which is one target with one LUN 0 (FACTS C.1). ``path`` names a backing file; None means memory."""
+    """One volume, which is one target; its own fields are those of its LUN 0, see `LunConfig`.
+
+    A PS group has nothing but LUN 0 (FACTS C.1). ``more_luns`` gives a test array others beside it.
+    """
 
     name: str
     iqn: str
@@ -69,15 +105,24 @@ class VolumeConfig:
     access: tuple[AccessRule, ...] = ()
     path: str | None = None
     read_only: bool = False
+    removable: bool = False
+    thin: bool = True
+    more_luns: tuple[LunConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.block_size not in (512, 4096):
-            raise ConfigError(f"volume {self.name}: block_size is 512 or 4096, not {self.block_size}")
-        if self.size_bytes <= 0 or self.size_bytes % self.block_size:
-            raise ConfigError(
-                f"volume {self.name}: size_bytes must be a positive multiple of the block size "
-                f"{self.block_size}, not {self.size_bytes}"
-            )
+        try:
+            numbers = [lun.number for lun in self.luns]
+        except ConfigError as error:
+            raise ConfigError(f"volume {self.name}: {error}") from None
+        for number in numbers:
+            if numbers.count(number) > 1:
+                raise ConfigError(f"volume {self.name}: LUN {number} is given twice")
+
+    @property
+    def luns(self) -> tuple[LunConfig, ...]:
+        """All logical units, LUN 0 first."""
+        first = LunConfig(0, self.size_bytes, self.block_size, self.path, self.read_only, self.removable, self.thin)
+        return (first, *self.more_luns)
 
 
 @dataclass(frozen=True, slots=True)

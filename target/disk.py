@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from iscsi.inquiry import BlockLimits
-from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED
+from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
 from target.attention import UnitAttentions
 from target.command import CheckCondition, bad_cdb_field
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
+from target.nexus import Nexus
 from target.reservations import Reservations
 from target.store import BlockStore
 
@@ -29,8 +30,8 @@ class Disk:
     """A direct access block device over a store.
 
     ``block_size``: 512 or 4096 bytes; the store's size must be a multiple of it. ``read_only``: writes end DATA
-    PROTECT. ``thin``: the disk offers UNMAP and deallocating WRITE SAME. ``descriptor_sense``: the D_SENSE bit.
-    ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
+    PROTECT. ``removable``: the medium can be ejected. ``thin``: the disk offers UNMAP and deallocating WRITE SAME.
+    ``descriptor_sense``: the D_SENSE bit. ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
     """
 
     __slots__ = (
@@ -42,8 +43,11 @@ class Disk:
         "identity",
         "limits",
         "max_transfer_blocks",
+        "not_ready",
+        "prevention",
         "product",
         "read_only",
+        "removable",
         "reservations",
         "revision",
         "rotation_rate",
@@ -60,6 +64,7 @@ class Disk:
         *,
         block_size: int = 512,
         read_only: bool = False,
+        removable: bool = False,
         thin: bool = True,
         descriptor_sense: bool = False,
         rotation_rate: int = 7200,
@@ -76,6 +81,11 @@ class Disk:
         self.block_size = block_size
         self.blocks = store.size_bytes // block_size
         self.read_only = read_only
+        self.removable = removable
+        self.not_ready: Sense | None = None
+        """Why commands that need the medium are refused; None when it is ready."""
+        self.prevention: dict[Nexus, None] = {}
+        """The nexuses that prevent the medium's removal."""
         self.thin = thin
         self.default_descriptor_sense = descriptor_sense
         self.restore_mode_defaults()

@@ -1,4 +1,4 @@
-"""Commands by which a disk describes itself: INQUIRY, capacity, LUNs, readiness.
+"""Commands by which a disk describes itself: INQUIRY, capacity, LUNs, pending sense.
 
 VPD page 83h is the one that multipathing needs: the same logical unit names on every portal, and the name of the
 portal the command came through.
@@ -33,7 +33,7 @@ from iscsi.inquiry import (
 from iscsi.lun import encode_lun
 from iscsi.scsi import ServiceActionIn
 from iscsi.sense import NO_SENSE
-from target.command import GOOD, Access, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
+from target.command import Access, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
 from target.disk import Disk
 from target.nexus import Nexus
 
@@ -42,12 +42,8 @@ _WELL_KNOWN_LUNS_ONLY: Final = 1
 _ALL_LUNS: Final = 2
 
 
-def _test_unit_ready(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    return GOOD
-
-
 def _request_sense(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    sense = disk.attentions.take(nexus) or NO_SENSE
+    sense = disk.attentions.take(nexus) or disk.not_ready or NO_SENSE
     return ScsiResult(ScsiStatus.GOOD, sense.encode(descriptor=bool(cdb[1] & 1))[: cdb[4]])
 
 
@@ -56,7 +52,9 @@ def _inquiry(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResul
     if not cdb[1] & 1:
         if cdb[2]:
             raise bad_cdb_field(2)
-        data = StandardInquiry(vendor=disk.vendor, product=disk.product, revision=disk.revision).encode()
+        data = StandardInquiry(
+            vendor=disk.vendor, product=disk.product, revision=disk.revision, removable=disk.removable
+        ).encode()
     else:
         build = _VPD_PAGES.get(cdb[2])
         if build is None:
@@ -124,24 +122,9 @@ def _report_own_lun(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> Sc
     return report_luns(cdb, (0,))
 
 
-def _start_stop_unit(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    """An array does not spin down because one host asks; loading and ejecting need a removable medium."""
-    load_or_eject = cdb[4] & 0x02
-    if load_or_eject:
-        raise bad_cdb_field(4, 1)
-    disk.store.flush()
-    return GOOD
-
-
-def _prevent_allow(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    """The medium is not removable, so removal is prevented whatever is asked."""
-    return GOOD
-
-
 _IN = DataDirection.IN
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("TEST UNIT READY", "00 00 00 00 00 00", Access.STATUS, _test_unit_ready),
     Command(
         "REQUEST SENSE",
         "03 01 00 00 ff 00",
@@ -150,8 +133,18 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _IN,
         field_length(4, 1),
         reports_attention=False,
+        needs_medium=False,
     ),
-    Command("INQUIRY", "12 01 ff ff ff 00", Access.ALWAYS, _inquiry, _IN, field_length(3, 2), reports_attention=False),
+    Command(
+        "INQUIRY",
+        "12 01 ff ff ff 00",
+        Access.ALWAYS,
+        _inquiry,
+        _IN,
+        field_length(3, 2),
+        reports_attention=False,
+        needs_medium=False,
+    ),
     Command(
         "REPORT LUNS",
         "a0 00 ff 00 00 00 ff ff ff ff 00 00",
@@ -160,6 +153,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _IN,
         field_length(6, 4),
         reports_attention=False,
+        needs_medium=False,
     ),
     Command(
         "READ CAPACITY(10)",
@@ -178,6 +172,4 @@ COMMANDS: Final[tuple[Command, ...]] = (
         field_length(10, 4),
         service_action=ServiceActionIn.READ_CAPACITY_16,
     ),
-    Command("START STOP UNIT", "1b 01 00 0f f7 00", Access.WRITE, _start_stop_unit),
-    Command("PREVENT ALLOW MEDIUM REMOVAL", "1e 00 00 00 03 00", Access.STATUS, _prevent_allow),
 )

@@ -53,7 +53,7 @@ def _mode_data(disk: Disk, cdb: bytes) -> mode.ModeData:
     if control is mode.PageControl.CHANGEABLE:
         pages = tuple(map(mode.changeable, pages))
     without = cdb[1] & _DISABLE_BLOCK_DESCRIPTOR
-    descriptor = b"" if without else mode.block_descriptor(disk.blocks, disk.block_size)
+    descriptor = b"" if without else mode.block_descriptor(0 if disk.not_ready else disk.blocks, disk.block_size)
     return mode.ModeData(disk.write_protected, True, descriptor, pages)
 
 
@@ -105,8 +105,28 @@ _IN = DataDirection.IN
 _OUT = DataDirection.OUT
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("MODE SENSE(6)", "1a 08 ff ff ff 00", Access.WRITE, _mode_sense_6, _IN, field_length(4, 1)),
-    Command("MODE SENSE(10)", "5a 18 ff ff 00 00 00 ff ff 00", Access.WRITE, _mode_sense_10, _IN, field_length(7, 2)),
-    Command("MODE SELECT(6)", "15 10 00 00 ff 00", Access.WRITE, _mode_select, _OUT, field_length(4, 1)),
-    Command("MODE SELECT(10)", "55 10 00 00 00 00 00 ff ff 00", Access.WRITE, _mode_select, _OUT, field_length(7, 2)),
+    Command(
+        "MODE SENSE(6)", "1a 08 ff ff ff 00", Access.WRITE, _mode_sense_6, _IN, field_length(4, 1), needs_medium=False
+    ),
+    Command(
+        "MODE SENSE(10)",
+        "5a 18 ff ff 00 00 00 ff ff 00",
+        Access.WRITE,
+        _mode_sense_10,
+        _IN,
+        field_length(7, 2),
+        needs_medium=False,
+    ),
+    Command(
+        "MODE SELECT(6)", "15 10 00 00 ff 00", Access.WRITE, _mode_select, _OUT, field_length(4, 1), needs_medium=False
+    ),
+    Command(
+        "MODE SELECT(10)",
+        "55 10 00 00 00 00 00 ff ff 00",
+        Access.WRITE,
+        _mode_select,
+        _OUT,
+        field_length(7, 2),
+        needs_medium=False,
+    ),
 )

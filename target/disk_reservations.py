@@ -154,6 +154,7 @@ def _in_row(action: PersistentIn) -> Command:
         DataDirection.IN,
         field_length(7, 2),
         service_action=action,
+        needs_medium=False,
     )
 
 
@@ -166,14 +167,15 @@ def _out_row(action: PersistentOut) -> Command:
         DataDirection.OUT,
         field_length(5, 4),
         service_action=action,
+        needs_medium=False,
     )
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    Command("RESERVE(6)", "16 00 00 00 00 00", Access.RESERVE, _reserve),
-    Command("RELEASE(6)", "17 00 00 00 00 00", Access.RESERVE, _release),
-    Command("RESERVE(10)", "56 00 00 00 00 00 00 00 00 00", Access.RESERVE, _reserve),
-    Command("RELEASE(10)", "57 00 00 00 00 00 00 00 00 00", Access.RESERVE, _release),
+    Command("RESERVE(6)", "16 00 00 00 00 00", Access.RESERVE, _reserve, needs_medium=False),
+    Command("RELEASE(6)", "17 00 00 00 00 00", Access.RESERVE, _release, needs_medium=False),
+    Command("RESERVE(10)", "56 00 00 00 00 00 00 00 00 00", Access.RESERVE, _reserve, needs_medium=False),
+    Command("RELEASE(10)", "57 00 00 00 00 00 00 00 00 00", Access.RESERVE, _release, needs_medium=False),
     *(_in_row(action) for action in PersistentIn),
     *(_out_row(action) for action in PersistentOut),
 )

@@ -47,8 +47,8 @@ class VolumeIqn:
     volume: str
 
 
-def volume_identity(group: str, volume: str) -> VolumeIdentity:
-    """The names of ``volume`` in ``group``; the same for the same two names.
+def volume_identity(group: str, volume: str, lun: int = 0) -> VolumeIdentity:
+    """The names of ``volume`` in ``group``, and of one LUN of it; the same for the same arguments.
 
     Raises ValueError for a volume name that an IQN cannot hold: expected are lower case letters, digits, ``.``, ``-``
     and ``:``, beginning and ending with a letter or digit.
@@ -58,13 +58,17 @@ def volume_identity(group: str, volume: str) -> VolumeIdentity:
             f"volume name {volume!r} cannot stand in an IQN: expected lower case letters, digits, '.', '-' or ':', "
             "with a letter or digit at both ends"
         )
-    digits = hashlib.sha256(f"{group}\n{volume}".encode()).hexdigest()[:25]
+    digits = _digits(group, volume)
     iqn = f"{_AUTHORITY}:{_UNIT}-{digits[:9]}-{digits[9:]}-{volume}"
     complaint = name_complaint(iqn)
     if complaint is not None:
         raise ValueError(f"volume name {volume!r}: {complaint}")
-    naa = _NAA_PREFIX + digits
+    naa = _NAA_PREFIX + (_digits(group, volume, str(lun)) if lun else digits)
     return VolumeIdentity(volume=volume, iqn=iqn, naa=bytes.fromhex(naa), serial=naa.upper())
+
+
+def _digits(*names: str) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:25]
 
 
 def parse_volume_iqn(iqn: str) -> VolumeIqn | None:

@@ -1,8 +1,8 @@
 """The device server: a CDB goes in, a status with data or sense comes out.
 
 ``execute`` finds the command's row by opcode (and service action), then checks in the order hosts rely on: reservation
-conflict, unit attention, unknown opcode, reserved CDB bits, and last the command's own rules. It runs to completion
-without waiting, so commands are atomic to one another; order and timing are the transport's.
+conflict, unit attention, readiness, unknown opcode, reserved CDB bits, and last the command's own rules. It runs to
+completion without waiting, so commands are atomic to one another; order and timing are the transport's.
 
 Source: SAM-5 5.3, 5.14; SPC-4 4.3 (CDB), 6.35.
 """
@@ -21,7 +21,7 @@ from iscsi.sense import (
     SPACE_ALLOCATION_FAILED,
     Sense,
 )
-from target import disk_description, disk_io, disk_mode, disk_provisioning, disk_reservations
+from target import disk_description, disk_io, disk_medium, disk_mode, disk_provisioning, disk_reservations
 from target.command import (
     CONFLICT,
     Access,
@@ -59,7 +59,9 @@ class LogicalUnit:
             (row.opcode, row.service_action): row for row in self.commands if row.service_action is not None
         }
         self._with_actions = frozenset(opcode for opcode, _ in self._by_action)
-        self._unknown = Command("unknown", "00" + "ff" * (CDB_LENGTH - 1), Access.ALWAYS, self._refuse)
+        self._unknown = Command(
+            "unknown", "00" + "ff" * (CDB_LENGTH - 1), Access.ALWAYS, self._refuse, needs_medium=False
+        )
         self._pending = disk.attentions.pending
 
     @classmethod
@@ -70,10 +72,11 @@ class LogicalUnit:
         *,
         block_size: int = 512,
         read_only: bool = False,
+        removable: bool = False,
         thin: bool = True,
     ) -> LogicalUnit:
         """A logical unit on ``store``; see ``Disk`` for the arguments."""
-        return cls(Disk(store, identity, block_size=block_size, read_only=read_only, thin=thin))
+        return cls(Disk(store, identity, block_size=block_size, read_only=read_only, removable=removable, thin=thin))
 
     def execute(self, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run one command to its end.
@@ -85,13 +88,15 @@ class LogicalUnit:
         if len(cdb) != CDB_LENGTH:
             cdb = cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0")
         command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F)) or self._unknown
-        if disk.reservations.conflicts(nexus, command.access):
+        if disk.reservations.conflicts(nexus, command.access) and not command.spared(cdb):
             return CONFLICT
         queue = self._pending(nexus)
         if (queue is None or queue) and command.reports_attention:
             condition = disk.attentions.take(nexus)
             if condition is not None:
                 return self.check_condition(condition)
+        if disk.not_ready is not None and command.needs_medium:
+            return self.check_condition(disk.not_ready)
         try:
             violation = int.from_bytes(cdb) & command.reserved
             if violation:
@@ -116,11 +121,12 @@ class LogicalUnit:
         return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", sense.encode(descriptor=self.disk.descriptor_sense))
 
     def nexus_lost(self, nexus: Nexus) -> None:
-        """The I_T nexus is gone (session closed, reinstated or timed out): RESERVE ends, the rest is forgotten.
+        """The I_T nexus is gone (session closed, reinstated or timed out): RESERVE, PREVENT and what it was owed end.
 
         When the same nexus comes back it finds I_T NEXUS LOSS OCCURRED.
         """
         self.disk.reservations.nexus_lost(nexus)
+        self.disk.prevention.pop(nexus, None)
         self.disk.attentions.forget(nexus)
 
     def reset(self, cause: Sense) -> None:
@@ -130,6 +136,7 @@ class LogicalUnit:
         Aborting tasks is the transport's part.
         """
         self.disk.reservations.reset()
+        self.disk.prevention.clear()
         self.disk.restore_mode_defaults()
         self.disk.attentions.establish_for_all(cause)
 
@@ -151,11 +158,13 @@ class LogicalUnit:
             DataDirection.IN,
             field_length(6, 4),
             service_action=MaintenanceIn.REPORT_SUPPORTED_OPERATION_CODES,
+            needs_medium=False,
         )
 
 
 _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_description.COMMANDS,
+    *disk_medium.COMMANDS,
     *disk_mode.COMMANDS,
     *disk_io.COMMANDS,
     *disk_provisioning.COMMANDS,

@@ -12,6 +12,7 @@ from typing import Final
 
 from iscsi.constants import ScsiStatus
 from iscsi.inquiry import NOT_SUPPORTED, StandardInquiry
+from iscsi.lun import MAX_LUN
 from iscsi.scsi import CDB_LENGTH, ScsiOpcode
 from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY
 from target.command import CheckCondition, DataDirection, ScsiResult
@@ -19,10 +20,6 @@ from target.disk_description import report_luns
 from target.lun import LogicalUnit
 from target.nexus import Nexus
 from target.ownership import Ownership
-
-MAX_LUN: Final = 0x3FFF
-"""The highest LUN that flat space addressing can name (SAM-5 4.7.7.3)."""
-
 
 _REPORT_LUNS: Final = int(ScsiOpcode.REPORT_LUNS)
 

@@ -80,6 +80,44 @@ def test_two_volumes_whose_names_make_one_target_name_are_a_mistake_of_the_scena
         group_config(array(volumes=rows))
 
 
+def test_further_luns_are_disks_of_their_own() -> None:
+    luns = [
+        {"lun": 3, "size": "1MiB", "block_size": 4096, "removable": True, "provisioning": "full"},
+        {"lun": 300, "size": "4TiB", "read_only": True},
+    ]
+    row = {"name": "logs", "size": "2MiB", "access": [{"initiator": HOST}], "luns": luns}
+    (volume,) = build_group(group_config(array(volumes=[row]))).volumes.values()
+
+    assert volume.luns.numbers == (0, 3, 300)
+    plain, drive, large = (unit.disk for unit in volume.luns.units())
+    assert (plain.block_size, plain.thin, plain.removable, plain.read_only) == (512, True, False, False)
+    assert (drive.block_size, drive.thin, drive.removable, drive.read_only) == (4096, False, True, False)
+    assert (large.blocks, large.read_only) == (1 << 33, True)
+    assert {disk.identity.iqn for disk in (plain, drive, large)} == {volume.config.iqn}
+    assert len({disk.identity.naa for disk in (plain, drive, large)}) == 3
+
+
+def test_the_disk_names_the_target_name_the_volume_was_given() -> None:
+    named = {"name": "own", "size": "1MiB", "iqn": "iqn.2026-01.org.example:own", "access": [{"initiator": HOST}]}
+    (volume,) = build_group(group_config(array(volumes=[named]))).volumes.values()
+    assert volume.luns.units()[0].disk.identity.iqn == "iqn.2026-01.org.example:own"
+
+
+@pytest.mark.parametrize(
+    ("luns", "complaint"),
+    [
+        ([{"lun": 0, "size": "1MiB"}], "expected at least 1, got 0"),
+        ([{"lun": 16384, "size": "1MiB"}], "expected at most 16383"),
+        ([{"lun": 1, "size": "1MiB"}, {"lun": 1, "size": "2MiB"}], "LUN 1 is given twice"),
+        ([{"lun": 1, "size": "513B"}], "whole blocks of 512"),
+        ([{"lun": 1}], "size"),
+    ],
+)
+def test_luns_that_cannot_be(luns: list[dict[str, Any]], complaint: str) -> None:
+    with pytest.raises(ScenarioError, match=complaint):
+        array(volumes=[{"name": "logs", "size": "1MiB", "access": [{"initiator": HOST}], "luns": luns}])
+
+
 def test_a_file_is_used_only_where_files_are_wanted(tmp_path: Path) -> None:
     place = tmp_path / "volume"
     row = {"name": "logs", "size": "1MiB", "file": str(place), "access": [{"initiator": HOST}]}

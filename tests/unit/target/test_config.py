@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from target.config import AccessRule, ArrayKind, ConfigError, Limits, PortalConfig
+from target.config import AccessRule, ArrayKind, ConfigError, Limits, LunConfig, PortalConfig
 from tests.support.array import GROUP_ADDRESS, HOST, PORTALS, config, volume
 
 
@@ -47,6 +47,9 @@ def test_a_target_name_stands_for_one_volume_however_it_is_spelled() -> None:
         ({"block_size": 520}, "block_size is 512 or 4096, not 520"),
         ({"size_bytes": 0}, "positive multiple of the block size 512, not 0"),
         ({"size_bytes": 1000}, "positive multiple of the block size 512, not 1000"),
+        ({"size_bytes": (1 << 63) + 512}, "size_bytes is at most 9223372036854775808"),
+        ({"more_luns": (LunConfig(1, 512), LunConfig(1, 1024))}, "volume exchange-logs: LUN 1 is given twice"),
+        ({"more_luns": (LunConfig(0, 512),)}, "volume exchange-logs: LUN 0 is given twice"),
     ],
 )
 def test_a_volume_that_cannot_be(changes: dict[str, Any], complaint: str) -> None:

@@ -166,12 +166,6 @@ def test_unknown_mode_pages_and_saved_values_are_refused(unit: LogicalUnit, one:
     assert sense_of(unit.execute(cdb, b"", one)) == INVALID_FIELD_IN_CDB.code
 
 
-def test_start_stop_and_prevent_allow_are_accepted_but_eject_is_not(unit: LogicalUnit, one: Nexus) -> None:
-    for cdb in ("1b0000000100", "1b0000000000", "1e0000000100"):
-        good(unit.execute(bytes.fromhex(cdb).ljust(16, b"\0"), b"", one))
-    assert sense_of(unit.execute(bytes.fromhex("1b0000000200").ljust(16, b"\0"), b"", one)) == (5, 0x24, 0)
-
-
 # -- unit attentions -----------------------------------------------------------------------------------------------
 
 
