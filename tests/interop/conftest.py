@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.interop import support
+from tests.interop.served import ARRAY, GROUP, Serve, Served
 
 
 class StartTgt(Protocol):
@@ -41,3 +42,20 @@ def tgt(tmp_path: Path) -> Iterator[StartTgt]:
     yield start
     for server in running:
         server.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """``serve(volumes=SECRET)`` starts the array."""
+    running: list[Served] = []
+
+    def start(*, options: str = "", volumes: str = "") -> Served:
+        port = support.free_port(GROUP)
+        file = tmp_path / f"array-{len(running)}.toml"
+        file.write_text(ARRAY.format(port=port, options=options, volumes=volumes))
+        running.append(Served(file, port))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.close()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import pytest
 
@@ -26,6 +26,7 @@ DEBIAN_PACKAGES: Final = {
     "iscsi-perf": "libiscsi-bin",
     "iscsi-test-cu": "libiscsi-bin",
     "qemu-img": "qemu-utils and qemu-block-extra",
+    "qemu-io": "qemu-utils and qemu-block-extra",
     "tgtd": "tgt",
     "tgtadm": "tgt",
     "tshark": "tshark",
@@ -48,9 +49,13 @@ def find(program: str) -> Path | None:
 def require(program: str) -> Path:
     """The program's path; ends the test as skipped (or failed, see above) when it is not installed."""
     found = find(program)
-    if found is not None:
-        return found
-    message = f"{program} is not installed (Debian package {DEBIAN_PACKAGES.get(program, 'unknown')})"
+    if found is None:
+        lacking(f"{program} is not installed (Debian package {DEBIAN_PACKAGES.get(program, 'unknown')})")
+    return found
+
+
+def lacking(message: str) -> NoReturn:
+    """End the test: something it needs of this machine is not there. A failure where every peer has to be."""
     if os.environ.get("MPIOLAB_REQUIRE_PEERS") == "1":
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
