@@ -4,13 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 SCENARIO ?= scenarios/ps100_round_robin.toml
 
-.PHONY: demo test lint unit bench lock peers clean help
+.PHONY: demo test lint unit bench bench-target lock peers clean help
 
 help:
 	@echo "make demo    run the PS100 walkthrough in virtual time"
 	@echo "make test    lint and every test, with the real peers (libiscsi's tools, tgt, tshark) where they can be had"
 	@echo "make lint    ruff, mypy --strict, import-linter"
-	@echo "make bench   the benchmarks, as ratios"
+	@echo "make bench   the benchmarks, as ratios; bench-target: the target beside istgt and tgt"
 	@echo "make lock    pin the requirements anew"
 
 demo: .venv/ready
@@ -23,13 +23,17 @@ test: .venv/ready
 	$(MAKE) unit
 
 unit: .venv/ready
-	$(BIN)/python -m pytest -n 2 -m 'not benchmark_ratio'
+	$(BIN)/python -m pytest -n 2 -m 'not benchmark_ratio and not benchmark_target'
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-target: .venv/ready
+	$(MAKE) peers
+	$(BIN)/python -m pytest -p no:xdist -m benchmark_target -s tests/bench
 
 bench: .venv/ready
 	$(BIN)/python -m pytest -p no:xdist -m benchmark_ratio -s tests/bench

@@ -12,6 +12,7 @@ from typing import cast
 
 from target.connection import TargetConnection
 from target.group import Group
+from target.outlet import Outlet, outlet
 
 
 class ArrayServer:
@@ -101,6 +102,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._outlet: Outlet | None = None
         self._connection: TargetConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._fires_ns = 0
@@ -112,6 +114,7 @@ class ArrayProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A TCP connection was accepted."""
         self._transport = cast(asyncio.Transport, transport)
+        self._outlet = outlet(self._transport, self._loop)
         self.local = transport.get_extra_info("sockname")[0]
         self.source = transport.get_extra_info("peername")[0]
         if not self._server.enter(self):
@@ -136,7 +139,7 @@ class ArrayProtocol(asyncio.Protocol):
         if self._connection is not None:
             self._connection.eof()
             self._flush(self._connection)
-        return False
+        return self._outlet is not None and self._outlet.holds  # then it is closed when those are out
 
     def pause_writing(self) -> None:
         """The peer reads more slowly than it asks: take no more commands from it."""
@@ -146,7 +149,9 @@ class ArrayProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer has caught up."""
         self._paused = False
-        if self._connection is not None:
+        assert self._outlet is not None
+        self._outlet.resume()
+        if self._connection is not None and not self._paused:
             self._flush(self._connection)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,12 +193,13 @@ class ArrayProtocol(asyncio.Protocol):
 
     def _flush(self, connection: TargetConnection) -> None:
         """Write what the connection has to say, then let it go on with what had to wait for that."""
-        transport = self._transport
+        transport, out = self._transport, self._outlet
         assert transport is not None
+        assert out is not None
         while True:
             output = connection.take_output()
             if output:
-                transport.writelines(output)
+                out.write(output)
             if connection.closing:
                 self._close(transport)
                 return
@@ -207,8 +213,10 @@ class ArrayProtocol(asyncio.Protocol):
 
     def _close(self, transport: asyncio.Transport) -> None:
         """Close TCP once the last answers are out; a peer that does not read them has so long, then it is broken."""
+        assert self._outlet is not None
         if not transport.is_closing():
-            transport.close()
+            if not self._outlet.holds:
+                transport.close()
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = self._loop.call_later(self._server.group.config.limits.linger_s, self.drop)

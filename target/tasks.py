@@ -8,7 +8,7 @@ Responses go out through `Responder`, which numbers them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
@@ -238,6 +238,7 @@ class TaskSet:
             return
         left = residual(command.edtl, actual)
         length, params = len(data), self._params
+        view = memoryview(data)  # a piece of it is no copy, and all that is done with it is to measure and send it
         data_sn = 0
         for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
             last = part.offset + part.length == length
@@ -255,7 +256,7 @@ class TaskSet:
                     data_sn=data_sn,
                     buffer_offset=part.offset,
                     residual=left.count if with_status else 0,
-                    data=data[part.offset : part.offset + part.length],
+                    data=cast(bytes, view[part.offset : part.offset + part.length]),
                 )
             )
             data_sn += 1

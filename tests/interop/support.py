@@ -27,6 +27,7 @@ DEBIAN_PACKAGES: Final = {
     "iscsi-test-cu": "libiscsi-bin",
     "qemu-img": "qemu-utils and qemu-block-extra",
     "qemu-io": "qemu-utils and qemu-block-extra",
+    "istgt": "istgt",
     "tgtd": "tgt",
     "tgtadm": "tgt",
     "tshark": "tshark",
@@ -111,20 +112,35 @@ class Tgt:
     Its management socket lies in ``directory``, so that any number of them, and one the system runs, go side by side.
     """
 
-    def __init__(self, tgtd: Path, tgtadm: Path, directory: Path, *, address: str, iqn: str, size_bytes: int) -> None:
+    def __init__(
+        self,
+        tgtd: Path,
+        tgtadm: Path,
+        directory: Path,
+        *,
+        address: str,
+        iqn: str,
+        size_bytes: int,
+        io_threads: int | None = 1,
+        fill: Callable[[Path], None] | None = None,
+    ) -> None:
+        """``io_threads`` None is tgtd's own default; ``fill`` writes the image before tgtd opens it."""
         directory.mkdir()
         self.address, self.port, self.iqn = address, free_port(address), iqn
         self.size_bytes = size_bytes
         self.image = directory / "disk.img"
         self.image.write_bytes(b"")
+        if fill is not None:
+            fill(self.image)
         os.truncate(self.image, size_bytes)
         self.log = directory / "tgtd.log"
         self._tgtadm = tgtadm
         self._control_port = str(self.port % 32767 + 1)  # all that tgtd takes; TGT_IPC_SOCKET makes it ours alone
         self._environment = {**os.environ, "TGT_IPC_SOCKET": str(directory / "socket")}
+        threads = [] if io_threads is None else ["-t", str(io_threads)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [tgtd, "-f", "-C", self._control_port, "-t", "1", "--iscsi", f"portal={address}:{self.port}"],
+                [tgtd, "-f", "-C", self._control_port, *threads, "--iscsi", f"portal={address}:{self.port}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
