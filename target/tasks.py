@@ -238,7 +238,8 @@ class TaskSet:
             return
         left = residual(command.edtl, actual)
         length, params = len(data), self._params
-        view = memoryview(data)  # a piece of it is no copy, and all that is done with it is to measure and send it
+        # A piece of a view is no copy, and all that is done with it is to measure and send it; CRC32C wants bytes.
+        view = data if params.data_digest else memoryview(data)
         data_sn = 0
         for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
             last = part.offset + part.length == length
