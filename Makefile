@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 SCENARIO ?= scenarios/ps100_round_robin.toml
 
-.PHONY: demo test lint unit bench bench-target lock peers clean help
+.PHONY: demo test lint unit bench bench-target conformance lock peers clean help
 
 help:
 	@echo "make demo    run the PS100 walkthrough in virtual time"
 	@echo "make test    lint and every test, with the real peers (libiscsi's tools, tgt, tshark) where they can be had"
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench   the benchmarks, as ratios; bench-target: the target beside istgt and tgt"
+	@echo "make conformance  run libiscsi's suite and write docs/conformance.md"
 	@echo "make lock    pin the requirements anew"
 
 demo: .venv/ready
@@ -37,6 +38,9 @@ bench-target: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m pytest -p no:xdist -m benchmark_ratio -s tests/bench
+
+conformance: .venv/ready
+	$(BIN)/python -m tests.interop.conformance_page
 
 peers:
 	sh tools/peers.sh

@@ -25,6 +25,7 @@ DEBIAN_PACKAGES: Final = {
     "iscsi-readcapacity16": "libiscsi-bin",
     "iscsi-perf": "libiscsi-bin",
     "iscsi-test-cu": "libiscsi-bin",
+    "timeout": "coreutils",
     "qemu-img": "qemu-utils and qemu-block-extra",
     "qemu-io": "qemu-utils and qemu-block-extra",
     "istgt": "istgt",
