@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from harness import scenario as model
 from harness.mistakes import Mistake, ScenarioError
 from iscsi.chap import ChapCredentials, ChapPolicy
@@ -125,10 +127,14 @@ def _rule(access: model.Access) -> AccessRule:
     if access.chap is not None:
         mutual = None
         if access.chap.mutual_user is not None and access.chap.mutual_secret is not None:
-            mutual = ChapCredentials(access.chap.mutual_user, access.chap.mutual_secret.encode())
-        chap = ChapPolicy((ChapCredentials(access.chap.user, access.chap.secret.encode()),), mutual)
+            mutual = ChapCredentials(access.chap.mutual_user, _bytes(access.chap.mutual_secret))
+        chap = ChapPolicy((ChapCredentials(access.chap.user, _bytes(access.chap.secret)),), mutual)
     return AccessRule(
         initiator=access.initiator,
         source=ipaddress.IPv4Network(access.source) if access.source else None,
         chap=chap,
     )
+
+
+def _bytes(secret: SecretStr) -> bytes:
+    return secret.get_secret_value().encode()

@@ -6,7 +6,7 @@ the way in (see `units`) and the same text on the way out, so a scenario made by
 
 import ipaddress
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +16,8 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PlainSerializer,
+    SecretStr,
+    SerializationInfo,
     Strict,
     WithJsonSchema,
 )
@@ -47,7 +49,12 @@ class Table(BaseModel):
         use_attribute_docstrings=True,
         validate_by_name=True,
         validate_by_alias=True,
+        hide_input_in_errors=True,
     )
+
+    def tables(self) -> dict[str, Any]:
+        """As a file has it, secrets included: for what is read again, never for showing."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, context=_WITH_SECRETS)
 
 
 def _ip(text: str) -> str:
@@ -140,10 +147,33 @@ def _chap_text(text: str) -> str:
     return text
 
 
+def _offered_secret(secret: SecretStr) -> SecretStr:
+    _chap_text(secret.get_secret_value())
+    return secret
+
+
+def _good_secret(secret: SecretStr) -> SecretStr:
+    size = len(secret.get_secret_value().encode())
+    if size < MIN_CHAP_SECRET_BYTES:
+        raise ValueError(f"expected at least {MIN_CHAP_SECRET_BYTES} bytes (RFC 7143 9.2.1), got {size}")
+    return _offered_secret(secret)
+
+
+_WITH_SECRETS = {"secrets": "shown"}
+
+
+def _written_secret(secret: SecretStr, info: SerializationInfo) -> str:
+    return secret.get_secret_value() if info.context == _WITH_SECRETS else str(secret)
+
+
+_AS_WRITTEN = PlainSerializer(_written_secret, when_used="json")
+
 ChapText = Annotated[str, AfterValidator(_chap_text)]
-"""A CHAP name, or what a login step offers as a secret."""
-ChapSecret = Annotated[str, Field(min_length=MIN_CHAP_SECRET_BYTES), AfterValidator(_chap_text)]
-"""A secret worth the name."""
+"""A CHAP name."""
+OfferedSecret = Annotated[SecretStr, AfterValidator(_offered_secret), _AS_WRITTEN]
+"""What a login step offers as a secret. Neither its repr nor a dump shows it."""
+ChapSecret = Annotated[SecretStr, AfterValidator(_good_secret), _AS_WRITTEN]
+"""A secret worth the name, as well hidden."""
 
 Ip = Annotated[str, AfterValidator(_ip)]
 Interface = Annotated[str, AfterValidator(_interface)]

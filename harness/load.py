@@ -8,7 +8,7 @@ is right.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,20 +18,13 @@ from pydantic import ValidationError
 from harness import references
 from harness.fields import Table
 from harness.mistakes import Mistake, ScenarioError, from_pydantic
-from harness.scenario import Array, Network, Scenario
+from harness.scenario import Scenario
 
 MAX_SCENARIO_BYTES = 1 << 20
 
 _AT = re.compile(r" \(at (line \d+, column \d+|end of document)\)$")
 
 M = TypeVar("M", bound=Table)
-
-
-class ArrayFile(Table):
-    """What `mpiolab serve` reads: the `[array]` of a scenario, alone."""
-
-    network: Network = Network()
-    array: Array
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -41,15 +34,7 @@ def load_scenario(path: Path) -> Scenario:
 
 def scenario_from(tables: Mapping[str, Any], *, file: str = "") -> Scenario:
     """The scenario of such tables as TOML gives. Raises ScenarioError."""
-    return _validated(Scenario, tables, file)
-
-
-def load_array(path: Path) -> Array:
-    """The array of a scenario file, or of a file with `[array]` alone. Raises ScenarioError."""
-    tables = read_toml(path)
-    if "steps" in tables or "hosts" in tables:
-        return scenario_from(tables, file=str(path)).array
-    return _validated(ArrayFile, tables, str(path)).array
+    return validated(Scenario, tables, file, references.check(tables))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -58,13 +43,20 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_SCENARIO_BYTES:
             raise ScenarioError([Mistake(file, "", f"expected at most {MAX_SCENARIO_BYTES} bytes")])
-        return tomllib.loads(path.read_bytes().decode())
+        data = path.read_bytes()
     except OSError as error:
         raise ScenarioError([Mistake(file, "", f"cannot be read: {error.strerror}")]) from None
+    return parse_toml(data, file)
+
+
+def parse_toml(data: bytes, file: str) -> dict[str, Any]:
+    """The raw tables of a file's bytes. Raises ScenarioError: no TOML (with its line)."""
+    try:
+        return tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
         raise ScenarioError([Mistake(file, f"byte {error.start}", "TOML is UTF-8; this is not")]) from None
     except RecursionError:
-        raise ScenarioError([Mistake(file, "", "not a scenario: tables or arrays are nested too deep")]) from None
+        raise ScenarioError([Mistake(file, "", "tables or arrays are nested too deep")]) from None
     except tomllib.TOMLDecodeError as error:
         text = str(error)
         at = _AT.search(text)
@@ -72,14 +64,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ScenarioError([Mistake(file, where, f"not TOML: {_AT.sub('', text)}")]) from None
 
 
-def _validated(model: type[M], tables: Mapping[str, Any], file: str) -> M:
+def validated(model: type[M], tables: Mapping[str, Any], file: str, findings: Iterable[tuple[str, str]] = ()) -> M:
+    """A file's tables as a model. Raises ScenarioError with all their mistakes: the model's, and the findings."""
     mistakes: list[Mistake] = []
     result: M | None = None
     try:
         result = model.model_validate(tables)
     except ValidationError as error:
         mistakes += from_pydantic(error.errors(include_url=False), _schema(model), file)
-    mistakes += [Mistake(file, key, message) for key, message in references.check(tables)]
+    mistakes += [Mistake(file, key, message) for key, message in findings]
     if mistakes or result is None:
         raise ScenarioError(_in_file_order(mistakes, tables))
     return result

@@ -19,6 +19,9 @@ EVERYBODY = "0.0.0.0/0"
 
 _ADDRESS = re.compile(r"(\d{1,3}\.\d{1,3})\.(\d{1,3}\.\d{1,3})((?:/\d{1,2}|:\d{1,5})?)")
 
+_NO_ADDRESS = ("secret", "user")
+"""Keys whose text stays as it is, even where it looks like an address."""
+
 LOOPBACK_PREFIX = 8
 
 
@@ -35,7 +38,7 @@ def loopback_address(address: str) -> str:
 
 def scenario_on_loopback(scenario: Scenario) -> Scenario:
     """The same scenario with every address mapped. Raises ScenarioError when two addresses become one."""
-    tables = scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    tables = scenario.tables()
     moved: dict[str, str] = {}
     mapped = _mapped(tables, moved)
     _refuse_collisions(moved)
@@ -45,7 +48,7 @@ def scenario_on_loopback(scenario: Scenario) -> Scenario:
 def array_on_loopback(array: Array) -> Array:
     """The same array with every address mapped. Raises ScenarioError when two addresses become one."""
     moved: dict[str, str] = {}
-    mapped = _mapped(array.model_dump(mode="json", by_alias=True, exclude_unset=True), moved)
+    mapped = _mapped(array.tables(), moved)
     _refuse_collisions(moved)
     return Array.model_validate(mapped)
 
@@ -57,7 +60,10 @@ def _mapped(node: Any, moved: dict[str, str]) -> Any:
             moved[re.split(r"[/:]", node)[0]] = re.split(r"[/:]", found)[0]
         return found
     if isinstance(node, dict):
-        return {_mapped(key, moved): _mapped(value, moved) for key, value in node.items()}
+        return {
+            _mapped(key, moved): value if key.endswith(_NO_ADDRESS) else _mapped(value, moved)
+            for key, value in node.items()
+        }
     if isinstance(node, list):
         return [_mapped(item, moved) for item in node]
     return node

@@ -3,7 +3,8 @@
 A mistake names the file, the dotted key (`hosts[0].nics[1].rate`) and what was expected there. Pydantic finds most of
 them; this module turns its findings into such sentences. Walking the JSON schema along a finding's location does two
 things at once: it drops the components that name a union's branch, which no author ever wrote, and it finds which
-keys the table has, so a misspelt one gets its "did you mean".
+keys the table has, so a misspelt one gets its "did you mean". What stands where a secret belongs is never repeated:
+such places are `writeOnly` in the schema.
 """
 
 import difflib
@@ -55,22 +56,32 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (known: {', '.join(words)})" if words else ""
 
 
+class _Secret:
+    """Stands in for a value that may be a secret."""
+
+    def __str__(self) -> str:
+        return "something else (not shown: it may be a secret)"
+
+
 def from_pydantic(errors: Iterable[ErrorDetails], schema: Json, file: str) -> list[Mistake]:
     """Pydantic's findings as mistakes. `schema` is the JSON schema of the model that was validated, by alias."""
     mistakes = []
     for error in errors:
         if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
             continue  # the items are there; each has a mistake of its own
-        path, node = _walk(error["loc"], schema)
+        path, node, secret = _walk(error["loc"], schema)
+        if secret:
+            error["input"] = _Secret()
         sentence = _SENTENCES.get(error["type"], _as_pydantic_says)
         mistakes.append(Mistake(file, dotted(path), sentence(error, node)))
     return mistakes
 
 
-def _walk(loc: tuple[int | str, ...], schema: Json) -> tuple[list[str | int], Json]:
-    """The location as the author would write it, and the schema of the table that holds its last key."""
+def _walk(loc: tuple[int | str, ...], schema: Json) -> tuple[list[str | int], Json, bool]:
+    """The location as the author would write it, the schema of the table that holds its last key, and: a secret?"""
     path: list[str | int] = []
     node, holder = schema, schema
+    secret = False
     for part in loc:
         node = _resolve(node, schema)
         if "discriminator" in node and part in node["discriminator"]["mapping"]:
@@ -84,10 +95,11 @@ def _walk(loc: tuple[int | str, ...], schema: Json) -> tuple[list[str | int], Js
             holder, node = node, node["properties"].get(part, {})
         elif "additionalProperties" in node and part != "[key]":
             path.append(part)
-            node = {}
+            node = node["additionalProperties"] if isinstance(node["additionalProperties"], dict) else {}
         elif "oneOf" in node:  # a union told apart by its shape: the branch has no name in the file
             node = next((branch for branch in node["oneOf"] if "$ref" in branch), {})
-    return path, _resolve(holder, schema)
+        secret = secret or "writeOnly" in node or "writeOnly" in _resolve(node, schema)
+    return path, _resolve(holder, schema), secret
 
 
 def _resolve(node: Json, schema: Json) -> Json:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from pydantic import SecretStr
+
 from harness.bench import Bench
 from harness.checks_model import StateCheck
 from harness.expectations import judge_now
@@ -88,8 +90,8 @@ async def _login(bench: Bench, step: Login) -> None:
     )
 
 
-def _credentials(user: str | None, secret: str | None) -> ChapCredentials | None:
-    return None if user is None or secret is None else ChapCredentials(user, secret.encode())
+def _credentials(user: str | None, secret: SecretStr | None) -> ChapCredentials | None:
+    return None if user is None or secret is None else ChapCredentials(user, secret.get_secret_value().encode())
 
 
 async def _logout(bench: Bench, step: Logout) -> None:

@@ -67,7 +67,9 @@ class Access(Table):
 
     initiator: IscsiName | None = None
     source: Subnet | None = None
-    chap: Chap | None = None
+    chap: Chap | None = Field(
+        default=None, json_schema_extra={"writeOnly": True}
+    )  # a secret may stand there by mistake
 
     @model_validator(mode="after")
     def _some_condition(self) -> Self:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.array import build_group, group_config
-from harness.load import load_array
 from harness.loopback import array_on_loopback
 from harness.scenario import Array
+from harness.serving.array_file import Serving, load_serving
 from target.config import GroupConfig
 from target.group import Decision, Group
 from target.server import ArrayServer
@@ -44,14 +44,12 @@ def example_array() -> Array:
 
 def serve(path: Path | None, *, as_written: bool, say: Callable[[str], None]) -> None:
     """Serve the array of a file until SIGINT or SIGTERM. Raises ScenarioError or ServeError."""
-    array = load_array(path) if path is not None else example_array()
-    if not as_written:
-        array = array_on_loopback(array)
-    asyncio.run(_serve(array, say))
+    serving = load_serving(path) if path is not None else Serving(example_array())
+    array = serving.array if as_written else array_on_loopback(serving.array)
+    asyncio.run(_serve(group_config(array, serving.limits), say))
 
 
-async def _serve(array: Array, say: Callable[[str], None]) -> None:
-    config = group_config(array)
+async def _serve(config: GroupConfig, say: Callable[[str], None]) -> None:
     try:
         group = build_group(config, files=True, on_decision=lambda decision: say(decision_words(decision)))
     except (OSError, ValueError) as error:

@@ -10,7 +10,18 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from harness.checks_model import Check, PolicyName
-from harness.fields import ChapText, DurationNs, Ip, Label, Listing, RateBitsPerS, Share, SizeBytes, Table
+from harness.fields import (
+    ChapText,
+    DurationNs,
+    Ip,
+    Label,
+    Listing,
+    OfferedSecret,
+    RateBitsPerS,
+    Share,
+    SizeBytes,
+    Table,
+)
 
 Net = Literal["sim", "tcp"]
 FaultKind = Literal["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill", "host_reboot"]
@@ -64,10 +75,10 @@ class Login(VolumeStep):
     multipath: bool = False
     """The check box "Enable multi-path"."""
     chap_user: ChapText | None = None
-    chap_secret: ChapText | None = None
+    chap_secret: OfferedSecret | None = None
     mutual_user: ChapText | None = None
     """With mutual_secret: the array must prove itself, too (mutual CHAP)."""
-    mutual_secret: ChapText | None = None
+    mutual_secret: OfferedSecret | None = None
 
     @model_validator(mode="after")
     def _chap_complete(self) -> Self:

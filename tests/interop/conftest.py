@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.interop import support
-from tests.interop.served import ARRAY, GROUP, Serve, Served
+from tests.interop.served import ARRAY, GROUP, SECRETS, Serve, Served
 
 
 class StartTgt(Protocol):
@@ -48,6 +48,9 @@ def tgt(tmp_path: Path) -> Iterator[StartTgt]:
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """``serve(volumes=SECRET)`` starts the array."""
     running: list[Served] = []
+    secrets = tmp_path / "secrets.toml"
+    secrets.touch(mode=0o600)
+    secrets.write_text(SECRETS)
 
     def start(*, options: str = "", volumes: str = "") -> Served:
         port = support.free_port(GROUP)

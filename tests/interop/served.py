@@ -20,6 +20,8 @@ from tests.interop.support import START_LIMIT_S
 GROUP = "127.0.51.1"
 
 ARRAY = """
+[serve]
+secrets = "secrets.toml"
 [array]
 name = "PS100"
 group = "192.168.51.1/22"
@@ -33,6 +35,12 @@ size = "64MiB"
 [[array.volumes.access]]
 source = "0.0.0.0/0"
 {volumes}
+"""
+
+
+SECRETS = """
+[chap]
+w2k3 = "host-secret-0123"
 """
 
 

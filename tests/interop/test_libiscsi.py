@@ -23,7 +23,7 @@ name = "secret"
 size = "16MiB"
 [[array.volumes.access]]
 source = "0.0.0.0/0"
-chap = { user = "w2k3", secret = "host-secret-0123" }
+chap = { user = "w2k3" }
 """
 
 SOMEBODY_ELSES = """

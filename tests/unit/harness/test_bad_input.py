@@ -320,7 +320,7 @@ def test_tables_nested_beyond_reason() -> None:
     Path("deep.toml").write_text("a = " + "[" * 3000 + "]" * 3000, encoding="utf-8")
     ran = mpiolab("run", "deep.toml")
     assert ran.exit_code == 2
-    assert "deep.toml: not a scenario" in ran.stderr
+    assert "deep.toml: tables or arrays are nested too deep" in ran.stderr
 
 
 def test_a_capture_where_none_can_be_written() -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from harness.load import MAX_SCENARIO_BYTES, load_array, load_scenario, scenario_from
+from harness.load import MAX_SCENARIO_BYTES, load_scenario, scenario_from
 from harness.mistakes import Mistake, ScenarioError
 from harness.schema import schema_text
+from harness.serving.array_file import load_serving
 
 Tables = dict[str, Any]
 
@@ -202,10 +203,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_serve_reads_an_array_alone_or_out_of_a_scenario(tmp_path: Path, toml: str) -> None:
-    whole = load_array(write(tmp_path, toml))
-    alone = load_array(write(tmp_path, toml[toml.index("[array]") : toml.index("[[hosts]]")]))
-    assert whole == alone
-    assert whole.name == "PS100"
+    whole = load_serving(write(tmp_path, toml))
+    alone = load_serving(write(tmp_path, toml[toml.index("[array]") : toml.index("[[hosts]]")]))
+    assert whole.array == alone.array
+    assert whole.array.name == "PS100"
 
 
 def test_the_schema_is_one_text_and_knows_every_step() -> None:

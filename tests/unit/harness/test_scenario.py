@@ -168,6 +168,6 @@ def test_steps_and_checks_that_ask_for_nothing_are_refused(tables: Tables, step:
 def test_chap_wants_secrets_of_96_bits_and_different_ones(tables: Tables) -> None:
     rule = tables["array"]["volumes"][0]["access"][0]
     rule["chap"] = {"user": "w2k3", "secret": "short"}
-    assert "chap.secret: expected at least 12 characters, got 5" in told(tables)
+    assert "chap.secret: expected at least 12 bytes (RFC 7143 9.2.1), got 5" in told(tables)
     rule["chap"] = {"user": "w2k3", "secret": "0123456789ab", "mutual_user": "array", "mutual_secret": "0123456789ab"}
     assert "one secret must not serve both directions" in told(tables)

@@ -1,0 +1,1 @@
+"""`mpiolab serve`, `status` and `ctl`: the array as a service on a real machine."""
