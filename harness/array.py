@@ -81,18 +81,19 @@ def build_group(
 ) -> Group:
     """An array at work. With ``files`` a volume that names a file is kept in it, else everything is in memory.
 
-    Raises OSError for a file that cannot be used.
+    Raises FileRefused for a file that cannot be used.
     """
     volumes = {}
     for volume in config.volumes:
-        stores: dict[int, BlockStore] = {}
-        for lun in volume.luns:
-            in_file = files and lun.path is not None
-            stores[lun.number] = (
-                FileStore(Path(lun.path or ""), lun.size_bytes) if in_file else MemoryStore(lun.size_bytes)
-            )
+        stores = {lun.number: _store(lun, files) for lun in volume.luns}
         volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, stores))
     return Group(config, volumes, on_decision)
+
+
+def _store(lun: LunConfig, files: bool) -> BlockStore:
+    if not files or lun.path is None:
+        return MemoryStore(lun.size_bytes)
+    return FileStore.open(Path(lun.path), lun.size_bytes, read_only=lun.read_only)
 
 
 def lun_map(config: GroupConfig, volume: VolumeConfig, stores: Mapping[int, BlockStore]) -> LunMap:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from iscsi.constants import ScsiStatus
 from iscsi.scsi import CDB_LENGTH
 from iscsi.sense import INVALID_FIELD_IN_CDB, Sense
+from target.flush import Flush
 from target.nexus import Nexus
 
 if TYPE_CHECKING:
@@ -28,13 +29,15 @@ class ScsiResult(NamedTuple):
 
     ``data``: the whole Data-In, already cut to the allocation length of the CDB; ``sense``: bare sense data, without
     the length field iSCSI puts before it; ``aborted``: nexuses whose tasks on this logical unit the transport must now
-    abort (PREEMPT AND ABORT). A tuple, because every read makes one.
+    abort (PREEMPT AND ABORT); ``pending``: a flush the answer must wait for, which turns into MEDIUM ERROR when that
+    fails. A tuple, because every read makes one.
     """
 
     status: ScsiStatus
     data: bytes = b""
     sense: bytes = b""
     aborted: tuple[Nexus, ...] = ()
+    pending: Flush | None = None
 
 
 GOOD: Final = ScsiResult(ScsiStatus.GOOD)

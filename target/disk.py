@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from iscsi.constants import ScsiStatus
 from iscsi.inquiry import BlockLimits
 from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
 from target.attention import UnitAttentions
-from target.command import CheckCondition, bad_cdb_field
+from target.command import GOOD, CheckCondition, ScsiResult, bad_cdb_field
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
 from target.nexus import Nexus
 from target.reservations import Reservations
@@ -31,7 +32,8 @@ class Disk:
 
     ``block_size``: 512 or 4096 bytes; the store's size must be a multiple of it. ``read_only``: writes end DATA
     PROTECT. ``removable``: the medium can be ejected. ``thin``: the disk offers UNMAP and deallocating WRITE SAME.
-    ``descriptor_sense``: the D_SENSE bit. ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
+    ``descriptor_sense``: the D_SENSE bit. ``write_through``: the write cache is off (WCE=0), so every write is flushed
+    before it is answered. ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class Disk:
         "thin",
         "vendor",
         "write_protected",
+        "write_through",
     )
 
     def __init__(
@@ -105,9 +108,21 @@ class Disk:
             max_prefetch=self.max_transfer_blocks,
             max_unmap_blocks=_MAX_UNMAP_BLOCKS if thin else 0,
             max_unmap_descriptors=_MAX_UNMAP_DESCRIPTORS if thin else 0,
-            unmap_granularity=1 if thin else 0,
+            unmap_granularity=max(store.allocation_bytes // block_size, 1) if thin else 0,
             max_write_same=self.max_transfer_blocks,
         )
+
+    def written(self, *, stable: bool) -> ScsiResult:
+        """The good end of a command that has written or discarded; ``stable``: it must survive a loss of power (FUA).
+
+        Every command that changes the medium ends with it, so that a write cache that is off is off for all.
+        """
+        return self.flushed() if stable or self.write_through else GOOD
+
+    def flushed(self) -> ScsiResult:
+        """The good end of a command that asks for all writes before it to be stable."""
+        flush = self.store.flush()
+        return GOOD if flush is None else ScsiResult(ScsiStatus.GOOD, pending=flush)
 
     def check_range(self, lba: int, blocks: int) -> None:
         """LBA OUT OF RANGE unless all the blocks exist. A range of none may start just behind the last block."""
@@ -120,9 +135,10 @@ class Disk:
             raise bad_cdb_field(_LENGTH_FIELD[cdb[0] >> 5])
 
     def restore_mode_defaults(self) -> None:
-        """Forget what MODE SELECT changed, as a reset does: ``descriptor_sense`` and ``write_protected``."""
+        """Forget what MODE SELECT changed, as a reset does: sense format, write protection and the write cache."""
         self.descriptor_sense = self.default_descriptor_sense
         self.write_protected = self.read_only
+        self.write_through = False
 
     def check_writable(self) -> None:
         """WRITE PROTECTED on a read-only disk, or one that a host has write-protected."""

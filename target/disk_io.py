@@ -52,8 +52,8 @@ def _writer(locate: Locate) -> Handler:
             disk.check_transfer(blocks, cdb)
         size = disk.block_size
         disk.store.write(lba * size, whole_blocks(data_out, blocks, size))
-        if cdb[1] & _FUA:
-            disk.store.flush()
+        if cdb[1] & _FUA or disk.write_through:
+            return disk.flushed()
         return GOOD
 
     return write
@@ -105,10 +105,9 @@ def _write_verifier(locate: Locate) -> Handler:
         if cdb[1] >> 1 & 3 not in (_NO_COMPARE, _COMPARE_ALL):
             raise bad_cdb_field(1, 2)
         result = write(disk, cdb, data_out, nexus)
-        disk.store.flush()
         lba, blocks = locate(cdb)
         _compare(disk, lba, blocks, cdb, data_out)
-        return result
+        return result if disk.write_through else disk.flushed()
 
     return write_and_verify
 
@@ -126,8 +125,7 @@ def _prefetcher(locate: Locate) -> Handler:
 def _synchronizer(locate: Locate) -> Handler:
     def synchronize_cache(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         disk.check_range(*locate(cdb))
-        disk.store.flush()
-        return GOOD
+        return disk.flushed()
 
     return synchronize_cache
 
@@ -142,9 +140,7 @@ def _compare_and_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) ->
         raise bad_cdb_field(13)
     raise_if_different(disk.store.read(lba * size, half), data_out[:half])
     disk.store.write(lba * size, data_out[half : 2 * half])
-    if cdb[1] & _FUA:
-        disk.store.flush()
-    return GOOD
+    return disk.written(stable=bool(cdb[1] & _FUA))
 
 
 def _or_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
@@ -157,9 +153,7 @@ def _or_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResu
     found = disk.store.read(lba * size, len(given))
     merged = int.from_bytes(found, "big") | int.from_bytes(given, "big")
     disk.store.write(lba * size, merged.to_bytes(len(given), "big"))
-    if cdb[1] & _FUA:
-        disk.store.flush()
-    return GOOD
+    return disk.written(stable=bool(cdb[1] & _FUA))
 
 
 def _blocks_length(disk: Disk, cdb: bytes) -> int:

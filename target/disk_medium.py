@@ -39,14 +39,12 @@ def _start_stop_unit(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> S
             raise bad_cdb_field(4, 1)
         if disk.prevention:
             raise CheckCondition(MEDIUM_REMOVAL_PREVENTED)
-    if not flags & (_START | _NO_FLUSH):
-        disk.store.flush()
     if flags & _LOAD_OR_EJECT:
         if flags & _START:
             _load(disk, nexus)
         else:
             disk.not_ready = MEDIUM_NOT_PRESENT
-    return GOOD
+    return GOOD if flags & (_START | _NO_FLUSH) else disk.flushed()
 
 
 def _load(disk: Disk, nexus: Nexus) -> None:
@@ -64,8 +62,8 @@ def _prevent_allow(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> Scs
     """Removal is prevented as long as one nexus prevents it; a medium that is not removable stays without asking."""
     if not cdb[4] & _PREVENT:
         disk.prevention.pop(nexus, None)
-        disk.store.flush()
-    elif disk.removable:
+        return disk.flushed()
+    if disk.removable:
         disk.prevention[nexus] = None
     return GOOD
 

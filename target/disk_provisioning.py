@@ -16,6 +16,7 @@ from iscsi.sense import INVALID_FIELD_IN_PARAMETER_LIST, LBA_OUT_OF_RANGE, PARAM
 from target.command import GOOD, Access, CheckCondition, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
 from target.disk import Disk
 from target.nexus import Nexus
+from target.store import extents
 
 _UNMAP_BIT: Final = 0x08
 _NO_DATA_OUT_BIT: Final = 0x01
@@ -39,7 +40,7 @@ def _unmap(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         disk.check_range(lba, blocks)
     for lba, blocks in ranges:
         disk.store.discard(lba * disk.block_size, blocks * disk.block_size)
-    return GOOD
+    return disk.written(stable=False)
 
 
 def _write_same(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
@@ -58,7 +59,7 @@ def _write_same(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiRe
         disk.store.discard(lba * size, blocks * size)
     else:
         disk.store.write(lba * size, pattern * blocks)
-    return GOOD
+    return disk.written(stable=False)
 
 
 def _carries_no_data(cdb: bytes) -> bool:
@@ -76,12 +77,14 @@ def _get_lba_status(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> Sc
         raise CheckCondition(LBA_OUT_OF_RANGE)
     room = min(max((allocation - 8) // 16, 1), _MAX_RUNS)
     runs: list[LbaStatus] = []
-    while lba < disk.blocks and len(runs) < room:
-        extent = disk.store.extent(lba * disk.block_size)
-        blocks = min(max(extent.length // disk.block_size, 1), _MAX_RUN_BLOCKS)
+    size = disk.block_size
+    for extent in extents(disk.store, lba * size, disk.blocks * size, size):
+        blocks = min(extent.length // size, _MAX_RUN_BLOCKS)
         status = ProvisioningStatus.MAPPED if extent.mapped or not disk.thin else ProvisioningStatus.DEALLOCATED
         runs.append(LbaStatus(lba, blocks, status))
         lba += blocks
+        if len(runs) == room or blocks < extent.length // size:
+            break
     return ScsiResult(ScsiStatus.GOOD, build_lba_status(runs)[:allocation])
 
 

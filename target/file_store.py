@@ -1,44 +1,41 @@
 """A volume in a sparse file: for arrays that must outlive the process.
 
-Writes go to the page cache and ``flush`` is fsync, so the disk reports a write cache and hosts must synchronize it, as
-with any disk. Discarding writes zeros over what the file system has allocated and leaves holes alone; the space itself
-is not given back.
+Writes go to the page cache and ``flush`` is fdatasync, so the disk reports a write cache and hosts must synchronize it,
+as with any disk. Discarding punches holes.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
-from typing import Final
 
-from target.store import Extent
-
-_ZERO_CHUNK: Final = bytes(1 << 20)
+from target.block_file import BlockFile, FileRefused, open_file, open_volume
+from target.flush import Flush, Flusher, Job, Offload
+from target.store import Extent, outside
 
 
 class FileStore:
-    """Bytes of ``path``, created sparse with ``size_bytes`` when it does not exist.
+    """The bytes of a file. With ``offload`` its flushes do not stop the thread that asks for them."""
 
-    Raises ValueError when the file exists with another size, OSError when it cannot be opened.
-    """
+    __slots__ = ("_closing", "_file", "_flusher", "_size")
 
-    __slots__ = ("_fd", "_path", "_size")
+    def __init__(self, file: BlockFile, offload: Offload | None = None) -> None:
+        self._file = file
+        self._size = file.size_bytes
+        self._flusher = Flusher(self._begin_flush, offload)
 
-    def __init__(self, path: Path | str, size_bytes: int) -> None:
+    @classmethod
+    def open(cls, path: Path, size_bytes: int, *, read_only: bool = False, offload: Offload | None = None) -> FileStore:
+        """The volume in the file ``path``, created or grown to ``size_bytes`` unless ``read_only``.
+
+        Raises FileRefused.
+        """
         if size_bytes <= 0:
             raise ValueError(f"a store has at least one byte, got size_bytes={size_bytes}")
-        self._path = Path(path)
-        self._size = size_bytes
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            found = os.fstat(self._fd).st_size
-            if found not in (0, size_bytes):
-                raise ValueError(f"{self._path} has {found} bytes, expected {size_bytes}")
-            os.ftruncate(self._fd, size_bytes)
-        except BaseException:
-            os.close(self._fd)
-            raise
+        file = open_file(path, writable=False) if read_only else open_volume(path, size_bytes)
+        if file.size_bytes != size_bytes:
+            file.close()
+            raise FileRefused(f"{path} has {file.size_bytes} bytes, the volume {size_bytes}")
+        return cls(file, offload)
 
     @property
     def size_bytes(self) -> int:
@@ -48,56 +45,35 @@ class FileStore:
     def write_cache(self) -> bool:
         return True
 
+    @property
+    def allocation_bytes(self) -> int:
+        return self._file.allocation_bytes
+
     def read(self, offset: int, length: int) -> bytes:
-        self._check(offset, length)
-        data = os.pread(self._fd, length, offset)
-        while len(data) < length:
-            more = os.pread(self._fd, length - len(data), offset + len(data))
-            if not more:
-                raise OSError(errno.EIO, f"the file ends at byte {offset + len(data)}", str(self._path))
-            data += more
-        return data
+        if offset < 0 or length < 0 or offset + length > self._size:
+            raise outside(offset, length, self._size)
+        return self._file.read(offset, length)
 
     def write(self, offset: int, data: bytes) -> None:
-        self._check(offset, len(data))
-        source = memoryview(data)
-        while source:
-            written = os.pwrite(self._fd, source, offset)
-            source = source[written:]
-            offset += written
+        if offset < 0 or offset + len(data) > self._size:
+            raise outside(offset, len(data), self._size)
+        self._file.write(offset, data)
 
     def discard(self, offset: int, length: int) -> None:
-        self._check(offset, length)
-        end = offset + length
-        while offset < end:
-            run = self.extent(offset)
-            run_end = min(end, offset + run.length)
-            while run.mapped and offset < run_end:
-                chunk = _ZERO_CHUNK[: run_end - offset]
-                self.write(offset, chunk)
-                offset += len(chunk)
-            offset = run_end
+        if offset < 0 or length < 0 or offset + length > self._size:
+            raise outside(offset, length, self._size)
+        self._file.discard(offset, length)
 
     def extent(self, offset: int) -> Extent:
-        self._check(offset, 1)
-        try:
-            data = min(os.lseek(self._fd, offset, os.SEEK_DATA), self._size)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # ENXIO: no data behind this offset
-                raise
-            data = self._size
-        if data > offset:
-            return Extent(data - offset, False)
-        return Extent(os.lseek(self._fd, offset, os.SEEK_HOLE) - offset, True)
+        if not 0 <= offset < self._size:
+            raise outside(offset, 1, self._size)
+        return self._file.extent(offset)
 
-    def flush(self) -> None:
-        os.fsync(self._fd)
+    def flush(self) -> Flush | None:
+        return self._flusher.flush()
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._flusher.close(self._file.close)
 
-    def _check(self, offset: int, length: int) -> None:
-        if offset < 0 or length < 0 or offset + length > self._size:
-            raise ValueError(f"bytes {offset} to {offset + length} are outside a store of {self._size} bytes")
+    def _begin_flush(self) -> Job:
+        return self._file.sync

@@ -141,8 +141,7 @@ class LogicalUnit:
         self.disk.attentions.establish_for_all(cause)
 
     def close(self) -> None:
-        """Flush and release the store."""
-        self.disk.store.flush()
+        """Make everything stable and release the store."""
         self.disk.store.close()
 
     def _refuse(self, disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:

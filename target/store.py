@@ -6,11 +6,15 @@ scenario may declare a 10 TiB volume and pay only for what it writes.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol
+
+from target.flush import Flush
 
 
 class StoreFull(Exception):
-    """A sparse store has reached the allocation it was given."""
+    """A sparse store has reached the allocation it was given, or its medium is full."""
 
 
 class Extent(NamedTuple):
@@ -33,7 +37,12 @@ class BlockStore(Protocol):
 
     @property
     def write_cache(self) -> bool:
-        """Whether a write may be lost until ``flush`` returns."""
+        """Whether a write may be lost until it has been flushed."""
+        ...
+
+    @property
+    def allocation_bytes(self) -> int:
+        """What the store allocates and gives back at least, in aligned pieces of so many bytes; a power of two."""
         ...
 
     def read(self, offset: int, length: int) -> bytes:
@@ -52,18 +61,44 @@ class BlockStore(Protocol):
         """The run that starts at ``offset``; it may end before the next change."""
         ...
 
-    def flush(self) -> None:
-        """Return when all writes before are stable."""
+    def flush(self) -> Flush | None:
+        """Make all writes and discards before stable: None when they are, else the flush that is under way."""
         ...
 
     def close(self) -> None:
-        """Release resources; the store is not used after."""
+        """Make everything stable and release resources; the store is not used after."""
         ...
 
 
-GRANULE_BYTES: Final = 16 * 1024
-"""Unit of allocation in memory: large enough that a 64 KiB read is a few pieces, small enough for scattered writes."""
+def extents(store: BlockStore, offset: int, end: int, unit: int) -> Iterator[Extent]:
+    """The runs from ``offset`` to ``end``, each as long as can be and a multiple of ``unit``, as both bounds are.
 
+    A unit counts as mapped when any byte of it is.
+    """
+    at = start = offset
+    mapped = False  # of the run from start to at
+    while at < end:
+        extent = store.extent(at)
+        following = at + extent.length
+        reach = min(end, -(-following // unit) * unit if extent.mapped else following // unit * unit)
+        if reach <= at:  # a hole that ends inside its first unit: data follows there
+            extent, reach = Extent(unit, True), at + unit
+        if extent.mapped is not mapped and at > start:
+            yield Extent(at - start, mapped)
+            start = at
+        mapped = extent.mapped
+        at = reach
+    if at > start:
+        yield Extent(at - start, mapped)
+
+
+GRANULE_BYTES: Final = 16 * 1024
+"""Unit of memory: large enough that a 64 KiB read is a few pieces, small enough for scattered writes."""
+
+SECTOR_BYTES: Final = 512
+"""Unit of the allocation map: the smallest block a disk has, so that the map is exact for every disk."""
+
+_ALL_SECTORS: Final = (1 << GRANULE_BYTES // SECTOR_BYTES) - 1
 _MAX_ZERO_LENGTHS: Final = 32
 
 
@@ -71,10 +106,11 @@ class MemoryStore:
     """A sparse store in memory, in granules allocated by the first write.
 
     ``limit_bytes`` bounds what may be allocated (None: the size). Reading costs one copy of the data at most, and none
-    where nothing was written: such reads share one zero-filled object per length.
+    where nothing was written: such reads share one zero-filled object per length. Of a granule that is mapped in part
+    only, a bit per sector says which part that is; what is not mapped is zero there.
     """
 
-    __slots__ = ("_granules", "_limit", "_size", "_zeros")
+    __slots__ = ("_granules", "_limit", "_partial", "_size", "_sorted", "_zeros")
 
     def __init__(self, size_bytes: int, *, limit_bytes: int | None = None) -> None:
         if size_bytes <= 0:
@@ -82,6 +118,8 @@ class MemoryStore:
         self._size = size_bytes
         self._limit = -(-(size_bytes if limit_bytes is None else limit_bytes) // GRANULE_BYTES)
         self._granules: dict[int, memoryview] = {}
+        self._partial: dict[int, int] = {}
+        self._sorted: list[int] | None = []  # the granules in order, None when that has to be made anew
         self._zeros: dict[int, bytes] = {}
 
     @property
@@ -93,13 +131,17 @@ class MemoryStore:
         return False
 
     @property
+    def allocation_bytes(self) -> int:
+        return SECTOR_BYTES
+
+    @property
     def allocated_bytes(self) -> int:
         """Memory held by data."""
         return len(self._granules) * GRANULE_BYTES
 
     def read(self, offset: int, length: int) -> bytes:
         if offset < 0 or length < 0 or offset + length > self._size:
-            raise _outside(offset, length, self._size)
+            raise outside(offset, length, self._size)
         first, start = divmod(offset, GRANULE_BYTES)
         end = start + length
         if end <= GRANULE_BYTES:
@@ -118,52 +160,62 @@ class MemoryStore:
     def write(self, offset: int, data: bytes) -> None:
         length = len(data)
         if offset < 0 or offset + length > self._size:
-            raise _outside(offset, length, self._size)
+            raise outside(offset, length, self._size)
         index, start = divmod(offset, GRANULE_BYTES)
         end = start + length
         if end <= GRANULE_BYTES:
             self._granule(index)[start:end] = data
+            if index in self._partial:
+                self._map(index, start, end)
             return
         source = memoryview(data)
         while source:
             taken = min(GRANULE_BYTES - start, len(source))
             self._granule(index)[start : start + taken] = source[:taken]
+            if index in self._partial:
+                self._map(index, start, start + taken)
             source = source[taken:]
             index += 1
             start = 0
 
     def discard(self, offset: int, length: int) -> None:
         if offset < 0 or length < 0 or offset + length > self._size:
-            raise _outside(offset, length, self._size)
+            raise outside(offset, length, self._size)
         end = offset + length
         whole_first = -(-offset // GRANULE_BYTES)
         whole_end = end // GRANULE_BYTES if end < self._size else -(-end // GRANULE_BYTES)
         if whole_first >= whole_end:
-            self._zero_range(offset, end)
+            self._discard_pieces(offset, end)
             return
-        self._zero_range(offset, whole_first * GRANULE_BYTES)
-        self._zero_range(whole_end * GRANULE_BYTES, end)
+        self._discard_pieces(offset, whole_first * GRANULE_BYTES)
+        self._discard_pieces(whole_end * GRANULE_BYTES, end)
         granules = self._granules
         if whole_end - whole_first > len(granules):
             doomed = [index for index in granules if whole_first <= index < whole_end]
         else:
             doomed = [index for index in range(whole_first, whole_end) if index in granules]
         for index in doomed:
-            del granules[index]
+            self._free(index)
 
     def extent(self, offset: int) -> Extent:
         if not 0 <= offset < self._size:
-            raise _outside(offset, 1, self._size)
-        granules = self._granules
-        first = index = offset // GRANULE_BYTES
-        mapped = first in granules
-        if not mapped:
-            later = min((known for known in granules if known > first), default=None)
-            end = self._size if later is None else later * GRANULE_BYTES
-            return Extent(end - offset, False)
-        while index in granules:
+            raise outside(offset, 1, self._size)
+        index, start = divmod(offset, GRANULE_BYTES)
+        first = start // SECTOR_BYTES
+        ahead = self._mapped(index) >> first
+        mapped = bool(ahead & 1)
+        run = _trailing(~ahead if mapped else ahead)
+        if run is not None and first + run < GRANULE_BYTES // SECTOR_BYTES:
+            end = index * GRANULE_BYTES + (first + run) * SECTOR_BYTES
+        elif mapped:
             index += 1
-        return Extent(min(index * GRANULE_BYTES, self._size) - offset, True)
+            while index in self._granules and index not in self._partial:
+                index += 1
+            end = index * GRANULE_BYTES
+        else:
+            later = self._next_granule(index)
+            end = self._size if later is None else later * GRANULE_BYTES
+        return Extent(min(end, self._size) - offset, mapped)
 
     def flush(self) -> None:
         """Nothing to do: memory is all there is."""
@@ -177,17 +229,49 @@ class MemoryStore:
             if len(self._granules) >= self._limit:
                 raise StoreFull(f"all {self._limit * GRANULE_BYTES} bytes this store may allocate are in use")
             granule = self._granules[index] = memoryview(bytearray(GRANULE_BYTES))
+            self._partial[index] = 0
+            self._sorted = None
         return granule
 
-    def _zero_range(self, start: int, end: int) -> None:
-        """Zero a range that touches at most two granules, allocating nothing."""
+    def _free(self, index: int) -> None:
+        del self._granules[index]
+        self._partial.pop(index, None)
+        self._sorted = None
+
+    def _mapped(self, index: int) -> int:
+        """The map of a granule, sector 0 in bit 0."""
+        return self._partial.get(index, _ALL_SECTORS if index in self._granules else 0)
+
+    def _map(self, index: int, start: int, end: int) -> None:
+        """Bytes ``start`` to ``end`` of a granule were written."""
+        mapped = self._partial[index] | _sectors(start // SECTOR_BYTES, -(-end // SECTOR_BYTES))
+        if mapped == _ALL_SECTORS:
+            del self._partial[index]
+        else:
+            self._partial[index] = mapped
+
+    def _discard_pieces(self, start: int, end: int) -> None:
+        """Discard a range that covers no whole granule and touches at most two."""
         while start < end:
             index, at = divmod(start, GRANULE_BYTES)
             taken = min(end - start, GRANULE_BYTES - at)
             granule = self._granules.get(index)
             if granule is not None:
                 granule[at : at + taken] = bytes(taken)
+                whole = _sectors(-(-at // SECTOR_BYTES), (at + taken) // SECTOR_BYTES)
+                self._partial[index] = left = self._mapped(index) & ~whole
+                if not left:
+                    self._free(index)
+                elif left == _ALL_SECTORS:
+                    del self._partial[index]
             start += taken
+
+    def _next_granule(self, index: int) -> int | None:
+        """The first granule behind ``index``."""
+        if self._sorted is None:
+            self._sorted = sorted(self._granules)
+        at = bisect_right(self._sorted, index)
+        return self._sorted[at] if at < len(self._sorted) else None
 
     def _zero_bytes(self, length: int) -> bytes:
         zeros = self._zeros.get(length)
@@ -198,5 +282,16 @@ class MemoryStore:
         return zeros
 
 
-def _outside(offset: int, length: int, size: int) -> ValueError:
+def _sectors(first: int, end: int) -> int:
+    """The bits of sectors ``first`` to ``end``; none when the range is empty."""
+    return (1 << end) - (1 << first) if first < end else 0
+
+
+def _trailing(bits: int) -> int | None:
+    """How many zero bits end the number; None for 0."""
+    return (bits & -bits).bit_length() - 1 if bits else None
+
+
+def outside(offset: int, length: int, size: int) -> ValueError:
+    """The complaint about a range that no store of this size has."""
     return ValueError(f"bytes {offset} to {offset + length} are outside a store of {size} bytes")

@@ -42,7 +42,7 @@ def memory(folder: Path) -> BlockStore:
 
 
 def file(folder: Path) -> BlockStore:
-    return FileStore(folder / "volume", BLOCKS * BLOCK)
+    return FileStore.open(folder / "volume", BLOCKS * BLOCK)
 
 
 def orwrite(lba: int, blocks: int) -> bytes:

@@ -114,7 +114,7 @@ def test_mode_pages_say_there_is_no_write_cache_in_memory(unit: LogicalUnit, one
 
 
 def test_a_file_has_a_write_cache(tmp_path: Path, one: Nexus) -> None:
-    unit = LogicalUnit.over(FileStore(tmp_path / "v", 1 << 20), volume_identity("g", "v"))
+    unit = LogicalUnit.over(FileStore.open(tmp_path / "v", 1 << 20), volume_identity("g", "v"))
     unit.execute(scsi.test_unit_ready(), b"", one)
     data = ModeData.decode_10(good(unit.execute(scsi.mode_sense_10(ModePage.CACHING), b"", one)))
     assert data.pages[0][2] & 0x04

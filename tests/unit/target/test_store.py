@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from target.block_file import FileRefused
 from target.file_store import FileStore
-from target.store import GRANULE_BYTES, BlockStore, Extent, MemoryStore, StoreFull
+from target.store import GRANULE_BYTES, SECTOR_BYTES, BlockStore, Extent, MemoryStore, StoreFull, extents
 
 SIZE = 4 * GRANULE_BYTES + 512
 
 
 @pytest.fixture(params=["memory", "file"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore]:
-    made: BlockStore = MemoryStore(SIZE) if request.param == "memory" else FileStore(tmp_path / "volume", SIZE)
+    made: BlockStore = MemoryStore(SIZE) if request.param == "memory" else FileStore.open(tmp_path / "volume", SIZE)
     yield made
     made.close()
 
@@ -93,14 +94,64 @@ def test_a_full_store_says_so_and_still_takes_overwrites() -> None:
         store.write(GRANULE_BYTES, b"z")
 
 
+def runs(store: BlockStore, unit: int = SECTOR_BYTES) -> list[tuple[int, bool]]:
+    """Where each extent ends, in units, and whether it is mapped."""
+    ends, at = [], 0
+    for extent in extents(store, 0, store.size_bytes, unit):
+        at += extent.length
+        ends.append((at // unit, extent.mapped))
+    return ends
+
+
+def test_the_map_of_memory_is_exact_to_the_sector() -> None:
+    store = MemoryStore(SIZE)
+    assert runs(store) == [(129, False)]
+    store.write(3 * SECTOR_BYTES, bytes(SECTOR_BYTES))
+    assert runs(store) == [(3, False), (4, True), (129, False)]
+    store.write(10 * SECTOR_BYTES, bytes(60 * SECTOR_BYTES))
+    assert runs(store) == [(3, False), (4, True), (10, False), (70, True), (129, False)]
+    store.discard(32 * SECTOR_BYTES, SECTOR_BYTES)
+    assert runs(store)[3:] == [(32, True), (33, False), (70, True), (129, False)]
+    store.write(0, bytes(SIZE))
+    assert runs(store) == [(129, True)]
+
+
+def test_a_sector_is_mapped_when_any_byte_of_it_was_written_until_all_of_it_is_discarded() -> None:
+    store = MemoryStore(SIZE)
+    store.write(SECTOR_BYTES + 1, b"x")
+    assert runs(store) == [(1, False), (2, True), (129, False)]
+    store.discard(SECTOR_BYTES, SECTOR_BYTES - 1)
+    assert runs(store) == [(1, False), (2, True), (129, False)]
+    assert store.read(SECTOR_BYTES, SECTOR_BYTES) == bytes(SECTOR_BYTES)
+    store.discard(SECTOR_BYTES, SECTOR_BYTES)
+    assert runs(store) == [(129, False)]
+    assert store.allocated_bytes == 0
+
+
+def test_memory_is_given_back_when_the_last_sector_of_a_granule_is_discarded() -> None:
+    store = MemoryStore(SIZE)
+    store.write(0, b"x" * GRANULE_BYTES)
+    for sector in range(GRANULE_BYTES // SECTOR_BYTES):
+        assert store.allocated_bytes == GRANULE_BYTES
+        store.discard(sector * SECTOR_BYTES, SECTOR_BYTES)
+    assert store.allocated_bytes == 0
+
+
+def test_a_unit_larger_than_a_sector_is_mapped_when_a_part_of_it_is() -> None:
+    store = MemoryStore(4 * GRANULE_BYTES)
+    store.write(4096 + 512, bytes(512))
+    store.write(3 * 4096 - 512, bytes(1024))
+    assert runs(store, 4096) == [(1, False), (4, True), (16, False)]
+
+
 def test_a_file_keeps_its_bytes_and_its_holes(tmp_path: Path) -> None:
     path = tmp_path / "volume"
-    first = FileStore(path, 64 << 20)
+    first = FileStore.open(path, 64 << 20)
     first.write(32 << 20, b"kept")
     first.flush()
     first.close()
     assert os.stat(path).st_blocks * 512 < 1 << 20
-    second = FileStore(path, 64 << 20)
+    second = FileStore.open(path, 64 << 20)
     assert second.read(32 << 20, 4) == b"kept"
     second.discard(0, 64 << 20)
     assert second.read(32 << 20, 4) == bytes(4)
@@ -111,6 +162,6 @@ def test_a_file_keeps_its_bytes_and_its_holes(tmp_path: Path) -> None:
 def test_a_file_of_another_size_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "volume"
     path.write_bytes(b"data")
-    with pytest.raises(ValueError, match="has 4 bytes, expected 1024"):
-        FileStore(path, 1024)
+    with pytest.raises(FileRefused, match="has 4 bytes, not whole sectors"):
+        FileStore.open(path, 1024)
     assert path.read_bytes() == b"data"
