@@ -28,12 +28,29 @@ class LoginIdentity:
     initiator_alias: str | None = None
 
 
+class CommandNumbers(Protocol):
+    """A session's command window, as the responses of a login to an existing session have to tell it."""
+
+    @property
+    def exp_cmd_sn(self) -> int:
+        """The next CmdSN due."""
+
+    @property
+    def max_cmd_sn(self) -> int:
+        """The highest CmdSN the target takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Go on with the login, in portal group ``tpgt``, with CHAP when ``chap`` is given."""
+    """Go on with the login, in portal group ``tpgt``, with CHAP when ``chap`` is given.
+
+    ``window`` is that of the session the login names by its TSIH; None for a new session, whose window begins at the
+    login's own CmdSN.
+    """
 
     tpgt: int
     chap: ChapPolicy | None = None
+    window: CommandNumbers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,18 @@ class Refuse:
     status: LoginStatus
 
 
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What a login has come to. ``cmd_sn`` is the login's, which is also the first command's on a new session.
+
+    ``authenticated_as`` is the initiator's CHAP name, None when CHAP was not demanded.
+    """
+
+    params: SessionParameters
+    cmd_sn: int
+    authenticated_as: str | None = None
+
+
 class LoginGate(Protocol):
     """What the array answers. Both calls must return at once and change nothing outside the array."""
 
@@ -58,6 +87,6 @@ class LoginGate(Protocol):
         """Called once, when the first set of keys is complete."""
         ...
 
-    def complete(self, who: LoginIdentity, params: SessionParameters) -> int | Redirect | Refuse:
+    def complete(self, who: LoginIdentity, agreed: Agreement) -> int | Redirect | Refuse:
         """Called once, authenticated and agreed, before the final response: the session's TSIH, never 0."""
         ...

@@ -27,7 +27,7 @@ from iscsi.login import (
     response_complaint,
     stage_after,
 )
-from iscsi.login_gate import Admit, LoginGate, LoginIdentity, Redirect, Refuse
+from iscsi.login_gate import Admit, Agreement, CommandNumbers, LoginGate, LoginIdentity, Redirect, Refuse
 from iscsi.names import name_complaint
 from iscsi.negotiation import Negotiation, OperationalKeys, SessionParameters
 from iscsi.pdu import LoginRequest, LoginResponse
@@ -82,6 +82,7 @@ class TargetLogin:
         self._text = LoginText(Side.INITIATOR)
         self._who: LoginIdentity | None = None
         self._policy: ChapPolicy | None = None
+        self._window: CommandNumbers | None = None
         self._chap: ChapTarget | None = None
         self._negotiation: Negotiation | None = None
         self.outcome: TargetLoginDone | TargetLoginEnded | None = None
@@ -147,7 +148,7 @@ class TargetLogin:
             verdict = self._gate.identify(self._who)
             if not isinstance(verdict, Admit):
                 return verdict
-            self._policy = verdict.chap
+            self._policy, self._window = verdict.chap, verdict.window
             self._negotiation = Negotiation(
                 Side.TARGET, self._wishes, discovery=self._who.discovery, leading=request.tsih == 0
             )
@@ -207,16 +208,17 @@ class TargetLogin:
             assert self._who is not None
             assert self._negotiation is not None
             params = self._negotiation.parameters()
-            verdict = self._gate.complete(self._who, params)
+            name = self._chap.authenticated_as if self._chap is not None else None
+            verdict = self._gate.complete(self._who, Agreement(params, request.cmd_sn, name))
             if not isinstance(verdict, int):
                 return self._turn_away(request, verdict)
             if not 1 <= verdict <= 0xFFFF:
                 raise LocalProtocolError(f"the gate gave TSIH {verdict}: expected 1 to 65535")
             tsih = verdict
-            name = self._chap.authenticated_as if self._chap is not None else None
             self.outcome = TargetLoginDone(self._who, params, tsih, serial.add(self._stat_sn, 1), request.cmd_sn, name)
         self._before, self._stage = response, stage_after(step, response)
         stat_sn, self._stat_sn = self._stat_sn, serial.add(self._stat_sn, 1)
+        window = self._window
         return LoginResponse(
             transit=response.transit,
             cont=response.cont,
@@ -228,8 +230,8 @@ class TargetLogin:
             tsih=tsih,
             itt=request.itt,
             stat_sn=stat_sn,
-            exp_cmd_sn=request.cmd_sn,
-            max_cmd_sn=serial.add(request.cmd_sn, self._command_window - 1),
+            exp_cmd_sn=request.cmd_sn if window is None else window.exp_cmd_sn,
+            max_cmd_sn=serial.add(request.cmd_sn, self._command_window - 1) if window is None else window.max_cmd_sn,
             data=data,
         )
 

@@ -7,7 +7,7 @@ the initiator acknowledges it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
@@ -29,9 +29,13 @@ class CommandWindow(Generic[T]):
     ``depth`` is the number of commands the target is ready to hold. Non-immediate commands are delivered strictly in
     CmdSN order; those outside [ExpCmdSN, MaxCmdSN] and duplicates are silently ignored, as 4.2.2.1 demands.
     ``max_cmd_sn`` is the highest CmdSN the target takes; never below ExpCmdSN - 1, and it never moves back.
+
+    A command that is due goes straight through `take_next`. One that came early is `hold`-ed; `first_held` shows the
+    next that is deliverable and `deliver` takes it off, one at a time, because its connection may have to wait.
+    ``held`` is what waits, by CmdSN; look, but do not touch.
     """
 
-    __slots__ = ("_held", "depth", "exp_cmd_sn", "in_use", "max_cmd_sn")
+    __slots__ = ("depth", "exp_cmd_sn", "held", "in_use", "max_cmd_sn")
 
     def __init__(self, first_cmd_sn: int, depth: int) -> None:
         if not 1 <= depth < HALF:
@@ -39,27 +43,51 @@ class CommandWindow(Generic[T]):
         self.depth = depth
         self.exp_cmd_sn = first_cmd_sn
         self.in_use = 0
-        self._held: dict[int, T | _Skipped] = {}
+        self.held: dict[int, T | _Skipped] = {}
         self.max_cmd_sn = add(first_cmd_sn, depth - 1)
 
-    def accept(self, cmd_sn: int, item: T) -> list[T]:
-        """Take a non-immediate command; return what has become deliverable, in CmdSN order."""
-        window_open = self.max_cmd_sn != (cmd_sn - 1) & 0xFFFFFFFF
-        if cmd_sn == self.exp_cmd_sn and window_open and not self._held:
-            self.exp_cmd_sn = (cmd_sn + 1) & 0xFFFFFFFF
-            self.in_use += 1
-            return [item]
-        return self._hold(cmd_sn, item)
+    def take_next(self, cmd_sn: int) -> bool:
+        """True when a non-immediate command is the one due and nothing waits: it is delivered hereby."""
+        if cmd_sn != self.exp_cmd_sn or self.held or self.max_cmd_sn == (cmd_sn - 1) & 0xFFFFFFFF:
+            return False
+        self.exp_cmd_sn = (cmd_sn + 1) & 0xFFFFFFFF
+        self.in_use += 1
+        return True
 
-    def skip(self, cmd_sn: int) -> list[T]:
-        """Count a CmdSN as received without delivering it; return what has become deliverable behind it.
+    def hold(self, cmd_sn: int, item: T) -> None:
+        """Keep a non-immediate command until it is due; one outside the window and a duplicate are ignored."""
+        if self.contains(cmd_sn) and cmd_sn not in self.held:
+            self.held[cmd_sn] = item
+
+    def first_held(self) -> T | None:
+        """The held command that is due now, None when its predecessor is missing or nothing is held."""
+        item = self.held.get(self.exp_cmd_sn)
+        return None if isinstance(item, _Skipped) else item
+
+    def deliver(self) -> None:
+        """The command `first_held` shows is delivered: it takes a place in the window until `release`."""
+        if self.first_held() is None:
+            raise LocalProtocolError(f"no command with CmdSN {self.exp_cmd_sn} is held")
+        del self.held[self.exp_cmd_sn]
+        self.exp_cmd_sn = add(self.exp_cmd_sn, 1)
+        self.in_use += 1
+        self._pass_skipped()
+
+    def skip(self, cmd_sn: int) -> None:
+        """Count a CmdSN as received without delivering it; what waited behind it becomes deliverable.
 
         For ABORT TASK of a command in the window that was never seen (RFC 7143 11.6.1), or that still waits for a
         predecessor: a hole left there would hold up the session for ever.
         """
-        if self._held.get(cmd_sn, _SKIPPED) is not _SKIPPED:
-            self._held[cmd_sn] = _SKIPPED
-        return self._hold(cmd_sn, _SKIPPED)
+        if self.contains(cmd_sn):
+            self.held[cmd_sn] = _SKIPPED
+            self._pass_skipped()
+
+    def forget(self, unwanted: Callable[[T], bool]) -> None:
+        """Let go of held commands, as if they had never come: their connection is gone, and they may be sent again."""
+        for cmd_sn, item in list(self.held.items()):
+            if not isinstance(item, _Skipped) and unwanted(item):
+                del self.held[cmd_sn]
 
     def release(self, count: int = 1) -> None:
         """``count`` delivered commands have ended: their places in the window open again."""
@@ -73,21 +101,11 @@ class CommandWindow(Generic[T]):
         """True when ``cmd_sn`` lies in [ExpCmdSN, MaxCmdSN]."""
         return distance(self.exp_cmd_sn, cmd_sn) < distance(self.exp_cmd_sn, add(self.max_cmd_sn, 1))
 
-    def _hold(self, cmd_sn: int, item: T | _Skipped) -> list[T]:
-        if not self.contains(cmd_sn) or cmd_sn in self._held:
-            return []
-        self._held[cmd_sn] = item
-        return list(self._drain())
-
-    def _drain(self) -> Iterator[T]:
-        while self.exp_cmd_sn in self._held:
-            item = self._held.pop(self.exp_cmd_sn)
+    def _pass_skipped(self) -> None:
+        while self.held.get(self.exp_cmd_sn) is _SKIPPED:
+            del self.held[self.exp_cmd_sn]
             self.exp_cmd_sn = add(self.exp_cmd_sn, 1)
-            if isinstance(item, _Skipped):
-                self.max_cmd_sn = add(self.max_cmd_sn, 1)
-            else:
-                self.in_use += 1
-                yield item
+            self.max_cmd_sn = add(self.max_cmd_sn, 1)
 
 
 class CommandNumbering:

@@ -1,7 +1,7 @@
 """The array as a whole: which portals are up, who is logged in where, and what a login is answered.
 
-Pure state: no clock, no sockets. `Group.arrival` makes the `LoginGate` for one TCP connection; the gate admits the
-login, sends it to a portal, or refuses it. Every decision is told to ``on_decision`` with its reason.
+Pure state: no clock, no sockets. `target.arrival` is the gate for one TCP connection: it admits the login, sends it to
+a portal, or refuses it. Every decision is told to ``on_decision`` with its reason.
 
 A login that was redirected and has not arrived yet counts, too: see `target.tickets`.
 """
@@ -9,19 +9,18 @@ A login that was redirected and has not arrived yet counts, too: see `target.tic
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from iscsi.constants import LoginStatus
 from iscsi.discovery import TargetAddress, TargetRecord
-from iscsi.login_gate import Admit, LoginIdentity, Redirect, Refuse
-from iscsi.negotiation import SessionParameters
+from iscsi.login_gate import LoginIdentity
 from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT
-from target.config import AccessRule, ArrayKind, DirectLogin, GroupConfig, VolumeConfig
+from target.config import AccessRule, ArrayKind, GroupConfig, VolumeConfig
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
-from target.nexus import Nexus, initiator_port_name, target_port_name
+from target.nexus import Nexus
 from target.placement import POLICIES, Placement, PortalLoad
-from target.sessions import Carrier, Session, SessionRegistry, continued
+from target.session import Session
+from target.sessions import SessionRegistry
 from target.tickets import Tickets
 
 
@@ -101,10 +100,6 @@ class Group:
 
     # -- logins ----------------------------------------------------------------------------------------------------
 
-    def arrival(self, local: str, source: str, now_ns: int, carrier: Carrier) -> Arrival:
-        """The gate for a TCP connection that came from ``source`` to the array's address ``local``."""
-        return Arrival(self, local, source, now_ns, carrier)
-
     def volume(self, iqn: str) -> Volume | None:
         """The volume behind a target name; names compare without regard to case (RFC 3722)."""
         return self.volumes.get(iqn.lower())
@@ -135,6 +130,7 @@ class Group:
 
     def end(self, session: Session) -> None:
         """A session's connection is gone: at ErrorRecoveryLevel 0 the session goes with it, and its nexus is lost."""
+        session.abort_tasks()
         if self.sessions.close(session, self.config.tpgt):
             self._lose_nexus(session)
 
@@ -150,17 +146,23 @@ class Group:
     def enter(self, session: Session) -> None:
         """A login is complete: number the session, and let it reinstate what it replaces (RFC 7143 6.3.4, 6.3.5)."""
         old = self.sessions.open(session, self.config.tpgt)
-        if old is None:
-            return
-        if session.identity.tsih:
-            # The session, and with it the nexus, goes on; that tasks were lost has to be said (11.14.5).
-            if old.carrier.abort_tasks(None):
-                for unit in self._units(session):
-                    unit.disk.attentions.establish(session.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
-            old.carrier.abandon("connection reinstatement")
-        else:
+        if old is not None:
             self._lose_nexus(old)
-            old.carrier.abandon("session reinstatement")
+            old.abandon("session reinstatement")
+
+    def reinstate_connection(self, session: Session, cid: int) -> None:
+        """A login takes the place of a connection: its tasks end, and the nexus, which goes on, is told (11.14.5)."""
+        old = session.connections[cid]
+        if session.abort_tasks():
+            for unit in self._units(session):
+                unit.disk.attentions.establish(session.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
+        old.abandon("connection reinstatement")
+
+    def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
+        """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT)."""
+        for session in self.sessions.all():
+            if session.nexus in nexuses:
+                session.abort_tasks(lun)
 
     # -- discovery -------------------------------------------------------------------------------------------------
 
@@ -185,92 +187,6 @@ class Group:
         """Tell whoever listens."""
         if self.on_decision is not None:
             self.on_decision(decision)
-
-
-@dataclass(slots=True)
-class Arrival:
-    """One TCP connection knocking at the array: the `LoginGate` of its login. ``session`` is set when it is in."""
-
-    group: Group
-    local: str
-    source: str
-    now_ns: int
-    carrier: Carrier
-    session: Session | None = None
-
-    def identify(self, who: LoginIdentity) -> Admit | Redirect | Refuse:
-        """Who is it, may it, and where: asked once, on the first login request (the redirect comes before CHAP)."""
-        who = _as_stored(who)
-        group, config = self.group, self.group.config
-        if who.discovery:
-            return self._tell(who, Admit(config.tpgt, None), self.local, "discovery")
-        volume = group.volume(who.target_name or "")
-        if volume is None:
-            return self._refuse(who, LoginStatus.NOT_FOUND, "no such target")
-        rule = group.rule(volume, who.initiator_name, self.source)
-        if rule is None:
-            return self._refuse(who, LoginStatus.AUTHORIZATION_FAILURE, "no access rule matches")
-        if config.kind is ArrayKind.REDIRECTING:
-            if self.local == config.group_address:
-                placed = group.place(who, self.source, self.now_ns, self.local)
-                if placed is None:
-                    return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "no portal is up")
-                return self._redirect(who, *placed)
-            expected = group.take_ticket(who, self.local, self.now_ns)
-            if not expected and config.direct_login is DirectLogin.REDIRECT and config.group_address:
-                return self._redirect(who, config.group_address, "logins come through the group address")
-        if not group.portal_is_up(self.local):
-            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "this portal is going down")
-        return self._tell(who, Admit(config.tpgt, rule.chap), self.local, "served here")
-
-    def complete(self, who: LoginIdentity, params: SessionParameters) -> int | Refuse:
-        """The login has negotiated everything: make the session, return its TSIH."""
-        who = _as_stored(who)
-        group = self.group
-        status = group.sessions.check(who, group.config.tpgt, self.local)
-        if status is not LoginStatus.SUCCESS:
-            return self._refuse(who, status, "session rules (RFC 7143 6.3.1)")
-        existing = group.sessions.find(who, group.config.tpgt, self.local) if who.tsih else None
-        if existing is not None:
-            params = continued(existing.params, params)
-        nexus = Nexus(
-            initiator_port=initiator_port_name(who.initiator_name, who.isid),
-            target_port=target_port_name(who.target_name or "", group.config.tpgt),
-            relative_port=self._relative_port(),
-            tpgt=group.config.tpgt,
-        )
-        self.session = Session(who, params, 0, nexus, self.local, self.source, self.carrier)
-        group.enter(self.session)
-        return self.session.tsih
-
-    def _relative_port(self) -> int:
-        """SAM's relative target port: the portal's place in the list, from 1; the group address counts as 1."""
-        addresses = [portal.address for portal in self.group.config.portals]
-        return addresses.index(self.local) + 1 if self.local in addresses else 1
-
-    def _redirect(self, who: LoginIdentity, address: str, reason: str) -> Redirect:
-        answer = Redirect(TargetAddress(address, self.group.config.port), permanent=False)
-        self._decide(who, LoginStatus.MOVED_TEMPORARILY.words, address, reason)
-        return answer
-
-    def _refuse(self, who: LoginIdentity, status: LoginStatus, reason: str) -> Refuse:
-        self._decide(who, status.words, None, reason)
-        return Refuse(status)
-
-    def _tell(self, who: LoginIdentity, answer: Admit, portal: str, reason: str) -> Admit:
-        self._decide(who, "admitted", portal, reason)
-        return answer
-
-    def _decide(self, who: LoginIdentity, answer: str, portal: str | None, reason: str) -> None:
-        self.group.decide(
-            Decision(who.initiator_name, who.target_name or "", self.source, self.local, answer, portal, reason)
-        )
-
-
-def _as_stored(who: LoginIdentity) -> LoginIdentity:
-    """iSCSI names are the same in capital letters (RFC 3722); the array keeps them in lower case."""
-    target_name = None if who.target_name is None else who.target_name.lower()
-    return replace(who, initiator_name=who.initiator_name.lower(), target_name=target_name)
 
 
 def _is_pair(a: LoginIdentity, b: LoginIdentity) -> bool:

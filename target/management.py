@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from iscsi.constants import TmfFunction, TmfResult
 from iscsi.lun import decode_lun
-from iscsi.pdu import Pdu, TmfRequest
+from iscsi.pdu import TmfRequest
 from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON, Sense
 from iscsi.serial import lt
-from iscsi.window import CommandWindow
 from target.group import Group, Volume
 from target.lun import LogicalUnit
-from target.sessions import Session
+from target.session import Carrier, Session
 
 
-class TaskOwner(Protocol):
-    """The connection a request came in on."""
+def manage(group: Group, session: Session, connection: Carrier, request: TmfRequest) -> TmfResult:
+    """Carry out one request that came in on ``connection``; return its response code.
 
-    window: CommandWindow[Pdu]
-
-    def abort_task(self, itt: int) -> bool:
-        """Drop one task; False when it is not here."""
-
-    def skip(self, cmd_sn: int) -> None:
-        """Count a CmdSN in the window as received; what waited behind it is due after the response."""
-
-    def abort_tasks(self, lun: int | None) -> int:
-        """Drop the tasks on a LUN."""
-
-
-def manage(group: Group, session: Session, owner: TaskOwner, request: TmfRequest) -> TmfResult:
-    """Carry out one request; return its response code. When it returns, no covered task will be answered any more."""
+    When it returns, no covered task will be answered any more.
+    """
     volume = group.volume(session.identity.target_name or "")
     assert volume is not None, "a normal session has a volume"
     lun = decode_lun(request.lun)
@@ -39,13 +24,13 @@ def manage(group: Group, session: Session, owner: TaskOwner, request: TmfRequest
     if function in _NEEDS_LUN and volume.luns.get(lun) is None:
         return TmfResult.LUN_DOES_NOT_EXIST
     if function == TmfFunction.ABORT_TASK:
-        return _abort_task(owner, request)
+        return _abort_task(session, connection, request)
     if function == TmfFunction.ABORT_TASK_SET:
-        owner.abort_tasks(lun)
+        session.abort_tasks(lun)
         return TmfResult.FUNCTION_COMPLETE
     if function == TmfFunction.CLEAR_TASK_SET:
         for other in _sessions_of(group, session):
-            if other.carrier.abort_tasks(lun) and other is not session:
+            if other.abort_tasks(lun) and other is not session:
                 _unit(volume, lun).disk.attentions.establish(other.nexus, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
         return TmfResult.FUNCTION_COMPLETE
     if function == TmfFunction.LOGICAL_UNIT_RESET:
@@ -59,7 +44,7 @@ def manage(group: Group, session: Session, owner: TaskOwner, request: TmfRequest
             # As a power cycle: every session of the target ends (11.5.1), this one by its owner after the response.
             for other in _sessions_of(group, session):
                 if other is not session:
-                    other.carrier.abandon("target cold reset")
+                    other.abandon("target cold reset")
         return TmfResult.FUNCTION_COMPLETE
     if function == TmfFunction.TASK_REASSIGN:
         return TmfResult.REASSIGNMENT_NOT_SUPPORTED
@@ -74,12 +59,14 @@ _NEEDS_LUN = (
 )
 
 
-def _abort_task(owner: TaskOwner, request: TmfRequest) -> TmfResult:
+def _abort_task(session: Session, connection: Carrier, request: TmfRequest) -> TmfResult:
     """Answer "complete" for an earlier command that is on its way, too: its CmdSN then counts as received (11.6.1)."""
-    if owner.abort_task(request.referenced_task_tag):
+    window = session.window
+    assert session.tasks is not None, "a normal session has tasks"
+    if session.tasks.abort(request.referenced_task_tag, connection):
         return TmfResult.FUNCTION_COMPLETE
-    if owner.window.contains(request.ref_cmd_sn) and lt(request.ref_cmd_sn, request.cmd_sn):
-        owner.skip(request.ref_cmd_sn)
+    if window.contains(request.ref_cmd_sn) and lt(request.ref_cmd_sn, request.cmd_sn):
+        window.skip(request.ref_cmd_sn)  # what waited behind it is delivered after the response
         return TmfResult.FUNCTION_COMPLETE
     return TmfResult.TASK_DOES_NOT_EXIST
 
@@ -87,7 +74,7 @@ def _abort_task(owner: TaskOwner, request: TmfRequest) -> TmfResult:
 def _reset(group: Group, session: Session, volume: Volume, lun: int, cause: Sense) -> None:
     """Every initiator's tasks on the unit end; each nexus is told the cause by a unit attention."""
     for other in _sessions_of(group, session):
-        other.carrier.abort_tasks(lun)
+        other.abort_tasks(lun)
     _unit(volume, lun).reset(cause)
 
 

@@ -11,42 +11,12 @@ It is admitted without CHAP, so it must never bear the name of a session that wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from iscsi.constants import LoginStatus
 from iscsi.login_gate import LoginIdentity
 from iscsi.negotiation import SessionParameters
-from target.nexus import Nexus
-
-
-class Carrier(Protocol):
-    """What a session needs of the connection that carries it."""
-
-    def abandon(self, why: str) -> None:
-        """Drop the connection at once, without a word on the wire."""
-
-    def abort_tasks(self, lun: int | None) -> int:
-        """Drop the connection's tasks on one LUN, or on all; return how many there were."""
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """One live session. ``portal`` is the array's address the connection came in on, ``source`` the initiator's."""
-
-    identity: LoginIdentity
-    params: SessionParameters
-    tsih: int
-    nexus: Nexus
-    portal: str
-    source: str
-    carrier: Carrier = field(repr=False)
-
-    @property
-    def discovery(self) -> bool:
-        """True for a discovery session, which has no target and no tasks."""
-        return self.identity.discovery
-
+from target.session import Session
 
 SessionName = tuple[str, bytes, str, int]
 
@@ -92,7 +62,7 @@ class SessionRegistry:
         if existing is None or existing.tsih != identity.tsih:
             return LoginStatus.SESSION_DOES_NOT_EXIST
         # MaxConnections=1: the session's one connection is either reinstated, or there is no room beside it.
-        return LoginStatus.TOO_MANY_CONNECTIONS if identity.cid != existing.identity.cid else LoginStatus.SUCCESS
+        return LoginStatus.TOO_MANY_CONNECTIONS if identity.cid not in existing.connections else LoginStatus.SUCCESS
 
     def open(self, session: Session, tpgt: int) -> Session | None:
         """Enter a session under a free TSIH; return the one it reinstates, already removed from the registry."""
@@ -100,10 +70,7 @@ class SessionRegistry:
         old = self._by_name.get(name)
         if old is not None:
             self.close(old, tpgt)
-        if session.identity.tsih:
-            session.tsih = session.identity.tsih
-        else:
-            session.tsih = self._free_tsih()
+        session.tsih = self._free_tsih()
         self._by_name[name] = session
         self._by_tsih[session.tsih] = session
         return old

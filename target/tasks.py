@@ -1,14 +1,15 @@
-"""SCSI tasks of one connection: from a command to its status, by way of the data it moves.
+"""SCSI tasks of one session: from a command to its status, by way of the data it moves.
 
 A read is answered on the spot: Data-In PDUs cut to what the initiator takes, the status inside the last of them when
 it is good (phase collapse, RFC 7143 11.7.2). A write waits here while its data comes in, asked for by R2T or not.
-Responses go out through `Responder`, which numbers them.
+A task is allegiant to the connection its command came in on: its data comes and its response leaves there (4.2.3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
@@ -23,27 +24,30 @@ from target.lun_map import LunMap
 from target.nexus import Nexus
 
 MAX_IMMEDIATE_TASKS = 8
-"""Immediate commands a connection may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
+"""Immediate commands a session may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
 
 
 _data_in = maker(DataIn)
 _GOOD = ScsiStatus.GOOD  # an enum's attribute is slow to look up
 
 
-class Responder(Protocol):
-    """What tasks need of their connection: numbering and sending. All responses leave through it, in order."""
+class Allegiance(Protocol):
+    """What tasks need of the connection they are allegiant to: it numbers and sends, in order.
 
-    window: CommandWindow[Pdu]
+    ``params`` are the session's with this connection's own lengths; ``one_pdu_bytes`` is the most that one Data-In PDU
+    may carry and still end its burst.
+    """
+
     stat_sn: int
+    nexus: Nexus
+    params: SessionParameters
+    one_pdu_bytes: int
 
     def send(self, pdu: Pdu) -> None:
         """Queue a PDU for the wire."""
 
     def reject(self, reason: RejectReason, bad: Pdu) -> None:
         """Answer a PDU with a Reject that carries its header."""
-
-    def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
-        """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT)."""
 
 
 @dataclass(slots=True)
@@ -52,10 +56,14 @@ class WaitingWrite:
 
     command: ScsiCommand
     buffer: WriteBuffer
+    connection: Allegiance
 
 
 class TaskSet:
-    """The tasks of one connection in full-feature phase."""
+    """The tasks of one session in full-feature phase.
+
+    ``on_preempt`` drops the tasks of some nexuses on a LUN, wherever they are (PREEMPT AND ABORT).
+    """
 
     __slots__ = (
         "_admitted",
@@ -63,22 +71,22 @@ class TaskSet:
         "_buffer_bytes",
         "_luns",
         "_next_ttt",
-        "_nexus",
-        "_one_pdu_bytes",
-        "_params",
+        "_on_preempt",
         "_queued",
-        "_responder",
         "_waiting",
+        "_window",
     )
 
     def __init__(
-        self, responder: Responder, luns: LunMap, nexus: Nexus, params: SessionParameters, buffer_bytes: int
+        self,
+        luns: LunMap,
+        window: CommandWindow[Any],
+        buffer_bytes: int,
+        on_preempt: Callable[[tuple[Nexus, ...], int], None],
     ) -> None:
-        self._responder = responder
         self._luns = luns
-        self._nexus = nexus
-        self._params = params
-        self._one_pdu_bytes = min(params.peer_max_recv_data_segment_length, params.max_burst_length)
+        self._window = window
+        self._on_preempt = on_preempt
         self._waiting: dict[int, WaitingWrite] = {}
         self._buffer_bytes = buffer_bytes
         self._queued: dict[int, None] = {}  # task tags of writes that may not ask by R2T yet, oldest first
@@ -91,52 +99,56 @@ class TaskSet:
         """How many writes wait for data."""
         return len(self._waiting)
 
-    def start(self, command: ScsiCommand) -> None:
-        """A command is due (in CmdSN order, or immediate)."""
+    def start(self, command: ScsiCommand, connection: Allegiance) -> None:
+        """A command is due (in CmdSN order, or immediate), and came in on ``connection``."""
         if command.itt in self._waiting:
-            self._responder.reject(RejectReason.TASK_IN_PROGRESS, command)
+            connection.reject(RejectReason.TASK_IN_PROGRESS, command)
             self._release(command)
             return
         if not command.write:
             if command.data or not command.final:
                 raise RemoteProtocolError("a command without the W bit carries or announces data")
-            self._finish(command, b"")
+            self._finish(command, b"", connection)
             return
         wanted = self._data_out_length(command)
         buffer = WriteBuffer(
             command.edtl,
             command.data,
             not command.final,
-            self._params,
+            connection.params,
             wanted if wanted <= MAX_TRANSFER_BYTES else 0,  # the device server will refuse it: ask for nothing
         )
         if buffer.complete:
-            self._finish(command, buffer.content())
+            self._finish(command, buffer.content(), connection)
             return
-        if command.immediate and len(self._waiting) >= MAX_IMMEDIATE_TASKS + self._responder.window.depth:
-            self._responder.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
+        if command.immediate and len(self._waiting) >= MAX_IMMEDIATE_TASKS + self._window.depth:
+            connection.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
             return
-        self._waiting[command.itt] = WaitingWrite(command, buffer)
+        self._waiting[command.itt] = WaitingWrite(command, buffer, connection)
         self._queued[command.itt] = None
         self._admit()
 
-    def data_out(self, pdu: DataOut) -> None:
+    def data_out(self, pdu: DataOut, connection: Allegiance) -> None:
         """Data for a waiting write. Data of a task that has been aborted meanwhile is dropped in silence."""
         write = self._waiting.get(pdu.itt)
         if write is None:
             return
+        if write.connection is not connection:
+            raise RemoteProtocolError(
+                "Data-Out on another connection than its command", reject_reason=RejectReason.PROTOCOL_ERROR
+            )
         write.buffer.take(pdu)
         if write.buffer.complete:
             self._forget(pdu.itt)
-            self._finish(write.command, write.buffer.content())
+            self._finish(write.command, write.buffer.content(), connection)
             self._admit()
         elif pdu.final and pdu.itt in self._admitted:
             self._ask(write)
 
-    def abort(self, itt: int) -> bool:
-        """Forget one waiting task; no response will be sent for it. False when there is none with this tag."""
+    def abort(self, itt: int, connection: Allegiance) -> bool:
+        """Forget one waiting task of this connection; no response will be sent for it. False when there is none."""
         write = self._waiting.get(itt)
-        if write is None:
+        if write is None or write.connection is not connection:
             return False
         self._forget(itt)
         self._release(write.command)
@@ -145,13 +157,19 @@ class TaskSet:
 
     def abort_all(self, lun: int | None = None) -> int:
         """Forget the waiting tasks of one LUN, or of all; return how many there were."""
-        tags = [itt for itt, write in self._waiting.items() if lun is None or decode_lun(write.command.lun) == lun]
-        for itt in tags:
-            write = self._waiting[itt]
-            self._forget(itt)
-            self._release(write.command)
+        return len(self._drop(lambda write: lun is None or decode_lun(write.command.lun) == lun))
+
+    def abort_connection(self, connection: Allegiance) -> list[int]:
+        """Forget the waiting tasks that are allegiant to a connection; return the LUN of each."""
+        return [decode_lun(command.lun) for command in self._drop(lambda write: write.connection is connection)]
+
+    def _drop(self, unwanted: Callable[[WaitingWrite], bool]) -> list[ScsiCommand]:
+        dropped = [write.command for write in self._waiting.values() if unwanted(write)]
+        for command in dropped:
+            self._forget(command.itt)
+            self._release(command)
         self._admit()
-        return len(tags)
+        return dropped
 
     def _admit(self) -> None:
         """Let writes ask for their data, oldest first, as long as they find room for all of it; one always may."""
@@ -172,17 +190,17 @@ class TaskSet:
         self._admitted_bytes -= self._admitted.pop(itt, 0)
 
     def _ask(self, write: WaitingWrite) -> None:
-        responder = self._responder
-        while (burst := write.buffer.next_burst(self._next_ttt, self._params)) is not None:
+        connection, window = write.connection, self._window
+        while (burst := write.buffer.next_burst(self._next_ttt, connection.params)) is not None:
             self._next_ttt = (self._next_ttt + 1) % RESERVED_TAG
-            responder.send(
+            connection.send(
                 R2T(
                     lun=write.command.lun,
                     itt=write.command.itt,
                     ttt=burst.ttt,
-                    stat_sn=responder.stat_sn,
-                    exp_cmd_sn=responder.window.exp_cmd_sn,
-                    max_cmd_sn=responder.window.max_cmd_sn,
+                    stat_sn=connection.stat_sn,
+                    exp_cmd_sn=window.exp_cmd_sn,
+                    max_cmd_sn=window.max_cmd_sn,
                     r2t_sn=burst.r2t_sn,
                     buffer_offset=burst.offset,
                     desired_length=burst.length,
@@ -191,41 +209,41 @@ class TaskSet:
 
     def _release(self, command: ScsiCommand) -> None:
         if not command.immediate:
-            self._responder.window.release()
+            self._window.release()
 
-    def _finish(self, command: ScsiCommand, data_out: bytes) -> None:
+    def _finish(self, command: ScsiCommand, data_out: bytes, connection: Allegiance) -> None:
         """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
         lun = decode_lun(command.lun)
-        result = self._luns.execute(lun, command.cdb, data_out, self._nexus)
+        result = self._luns.execute(lun, command.cdb, data_out, connection.nexus)
         if not command.immediate:
-            self._responder.window.release()
+            self._window.release()
         if result.aborted:
-            self._responder.abort_nexuses(result.aborted, lun)
+            self._on_preempt(result.aborted, lun)
         if command.read:
-            self._answer_read(command, result)
+            self._answer_read(command, result, connection)
         else:
-            self._answer(command, result, 0, self._data_out_length(command) if command.write else len(result.data))
+            actual = self._data_out_length(command) if command.write else len(result.data)
+            self._answer(command, result, 0, actual, connection)
 
     def _data_out_length(self, command: ScsiCommand) -> int:
         """Bytes the CDB itself says it takes from the initiator."""
         transfer = self._luns.transfer_length(decode_lun(command.lun), command.cdb)
         return transfer[1] if transfer is not None and transfer[0] is DataDirection.OUT else 0
 
-    def _answer_read(self, command: ScsiCommand, result: ScsiResult) -> None:
+    def _answer_read(self, command: ScsiCommand, result: ScsiResult, connection: Allegiance) -> None:
         data = result.data
         actual = len(data)
         if actual > command.edtl:
             data = data[: command.edtl]
         if not data:
-            self._answer(command, result, 0, actual)
+            self._answer(command, result, 0, actual, connection)
             return
-        responder = self._responder
-        window = responder.window
+        window = self._window
         collapse = result.status == _GOOD
-        if collapse and actual == command.edtl and actual <= self._one_pdu_bytes:  # as most reads go
-            stat_sn = responder.stat_sn
-            responder.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
-            responder.send(
+        if collapse and actual == command.edtl and actual <= connection.one_pdu_bytes:  # as most reads go
+            stat_sn = connection.stat_sn
+            connection.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+            connection.send(
                 _data_in(
                     has_status=True,
                     itt=command.itt,
@@ -237,21 +255,21 @@ class TaskSet:
             )
             return
         left = residual(command.edtl, actual)
-        length, params = len(data), self._params
+        length, params = len(data), connection.params
         # A piece of a view is no copy, and all that is done with it is to measure and send it; CRC32C wants bytes.
         view = data if params.data_digest else memoryview(data)
         data_sn = 0
         for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
             last = part.offset + part.length == length
             with_status = last and collapse
-            responder.send(
+            connection.send(
                 DataIn(
                     final=part.final,
                     has_status=with_status,
                     overflow=with_status and left.overflow,
                     underflow=with_status and left.underflow,
                     itt=command.itt,
-                    stat_sn=responder.stat_sn if with_status else 0,
+                    stat_sn=connection.stat_sn if with_status else 0,
                     exp_cmd_sn=window.exp_cmd_sn,
                     max_cmd_sn=window.max_cmd_sn,
                     data_sn=data_sn,
@@ -262,18 +280,20 @@ class TaskSet:
             )
             data_sn += 1
         if collapse:
-            responder.stat_sn = (responder.stat_sn + 1) & 0xFFFFFFFF
+            connection.stat_sn = (connection.stat_sn + 1) & 0xFFFFFFFF
         else:
-            self._answer(command, result, data_sn, actual)
+            self._answer(command, result, data_sn, actual, connection)
 
-    def _answer(self, command: ScsiCommand, result: ScsiResult, data_sn: int, actual: int) -> None:
+    def _answer(
+        self, command: ScsiCommand, result: ScsiResult, data_sn: int, actual: int, connection: Allegiance
+    ) -> None:
         """A SCSI Response PDU; ``actual`` is what the SCSI layer moved or would have moved, in bytes."""
-        responder, window = self._responder, self._responder.window
+        window = self._window
         left = residual(command.edtl, actual)
-        stat_sn = responder.stat_sn
-        responder.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+        stat_sn = connection.stat_sn
+        connection.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
         sense = result.sense
-        responder.send(
+        connection.send(
             ScsiResponse(
                 status=result.status,
                 itt=command.itt,

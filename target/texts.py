@@ -13,17 +13,21 @@ from iscsi.keys import KEYS, NOT_UNDERSTOOD, REJECT, Rule
 from iscsi.pdu import TextRequest, TextResponse
 from iscsi.text import TextAssembler, encode_keys, split
 from target.group import Group
-from target.sessions import Session
+from target.session import Session
 
 
 class TextExchange:
-    """The text negotiation of one session; at most one is open at a time, as 4.1 of RFC 7143 wants."""
+    """The text negotiation of one connection; at most one is open at a time, as 4.1 of RFC 7143 wants.
 
-    __slots__ = ("_assembler", "_group", "_last_ttt", "_left", "_session", "_ttt")
+    ``max_segment`` is the longest data segment the initiator takes on this connection.
+    """
 
-    def __init__(self, group: Group, session: Session) -> None:
+    __slots__ = ("_assembler", "_group", "_last_ttt", "_left", "_max_segment", "_session", "_ttt")
+
+    def __init__(self, group: Group, session: Session, max_segment: int) -> None:
         self._group = group
         self._session = session
+        self._max_segment = max_segment
         self._assembler = TextAssembler()
         self._left: list[bytes] = []
         self._ttt = RESERVED_TAG
@@ -42,7 +46,7 @@ class TextExchange:
         if not self._left:
             pairs = self._assembler.feed(request.data, request.cont)
             if pairs is not None:
-                self._left = split(self._answer(pairs), self._session.params.peer_max_recv_data_segment_length)
+                self._left = split(self._answer(pairs), self._max_segment)
         elif request.data:
             raise _broken("text request with new pairs before the answer is out", RejectReason.PROTOCOL_ERROR)
         piece = self._left.pop(0) if self._left else b""

@@ -52,7 +52,7 @@ def check_bounds(connection: TargetConnection) -> None:
     """Nothing the connection holds depends on how much it was sent."""
     assert connection.output_bytes < LIMITS.output_high_bytes + LONGEST_ANSWER
     assert connection.window.in_use <= LIMITS.command_window
-    tasks = connection._tasks
+    tasks = connection.session.tasks
     if tasks is not None:
         assert tasks.waiting <= 8 + LIMITS.command_window
         assert sorted(tasks._waiting) == sorted([*tasks._admitted, *tasks._queued])
@@ -88,7 +88,7 @@ def test_who_keeps_the_rules_is_not_cut_off_and_loses_no_number(
             return
     for missing in peer.missing:
         peer.send(NopOut(itt=peer.next_itt(), immediate=False, cmd_sn=missing))
-    peer.connection.abort_tasks(None)
+    peer.connection.session.abort_tasks()
     assert not peer.connection.choked
     window = peer.connection.window
     assert (window.in_use, window.exp_cmd_sn, window.max_cmd_sn) == (0, peer.cmd_sn, peer.cmd_sn + 7)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iscsi.chap import ChapCredentials, ChapPolicy
-from iscsi.login_gate import Admit, LoginIdentity, Redirect, Refuse
+from iscsi.login_gate import Admit, Agreement, LoginIdentity, Redirect, Refuse
 from iscsi.login_initiator import InitiatorLogin
 from iscsi.login_target import TargetLogin
-from iscsi.negotiation import OperationalKeys, SessionParameters
+from iscsi.negotiation import OperationalKeys
 from iscsi.pdu import LoginRequest, LoginResponse
 from iscsi.text import decode_keys, encode_keys
 
@@ -29,14 +29,14 @@ class Gate:
     identify_with: Admit | Redirect | Refuse = field(default_factory=lambda: Admit(tpgt=1))
     complete_with: int | Redirect | Refuse = 0x51
     asked: list[LoginIdentity] = field(default_factory=list)
-    completed: list[tuple[LoginIdentity, SessionParameters]] = field(default_factory=list)
+    completed: list[tuple[LoginIdentity, Agreement]] = field(default_factory=list)
 
     def identify(self, who: LoginIdentity) -> Admit | Redirect | Refuse:
         self.asked.append(who)
         return self.identify_with
 
-    def complete(self, who: LoginIdentity, params: SessionParameters) -> int | Redirect | Refuse:
-        self.completed.append((who, params))
+    def complete(self, who: LoginIdentity, agreed: Agreement) -> int | Redirect | Refuse:
+        self.completed.append((who, agreed))
         return self.complete_with
 
 

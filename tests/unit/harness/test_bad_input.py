@@ -18,7 +18,7 @@ from harness import cli
 from harness.result import from_json
 from iscsi.discovery import TargetAddress
 from iscsi.login_gate import Admit, LoginIdentity, Redirect, Refuse
-from target.group import Arrival
+from target.arrival import Arrival
 from tests.support.runs import GROUP, LOGINS, NICS, PORTALS, SOURCES, Tables, login, two_paths, workload
 
 SECRET, WRONG = "host-secret-0123", "wrong-secret-456"

@@ -10,6 +10,29 @@ from iscsi.window import CommandNumbering, CommandWindow, StatusNumbering
 TOP = 0xFFFFFFFF
 
 
+def accept(window: CommandWindow[str], cmd_sn: int, item: str) -> list[str]:
+    """A command arrives; what has become deliverable."""
+    if window.take_next(cmd_sn):
+        return [item]
+    window.hold(cmd_sn, item)
+    return drained(window)
+
+
+def skip(window: CommandWindow[str], cmd_sn: int) -> list[str]:
+    """A CmdSN counts as received; what has become deliverable."""
+    window.skip(cmd_sn)
+    return drained(window)
+
+
+def drained(window: CommandWindow[str]) -> list[str]:
+    """Everything that can be delivered now."""
+    delivered = []
+    while (item := window.first_held()) is not None:
+        window.deliver()
+        delivered.append(item)
+    return delivered
+
+
 def bounds(window: CommandWindow[str]) -> tuple[int, int]:
     return window.exp_cmd_sn, window.max_cmd_sn
 
@@ -20,50 +43,50 @@ class TestCommandWindow:
 
     def test_delivers_in_order_and_closes_when_full(self) -> None:
         window = CommandWindow[str](10, 2)
-        assert window.accept(10, "a") == ["a"]
-        assert window.accept(11, "b") == ["b"]
+        assert accept(window, 10, "a") == ["a"]
+        assert accept(window, 11, "b") == ["b"]
         assert bounds(window) == (12, 11)  # MaxCmdSN = ExpCmdSN - 1: closed
-        assert window.accept(12, "c") == []
+        assert accept(window, 12, "c") == []
         window.release()
         assert bounds(window) == (12, 12)
-        assert window.accept(12, "c") == ["c"]
+        assert accept(window, 12, "c") == ["c"]
 
     def test_what_comes_early_waits_for_its_predecessor(self) -> None:
         window = CommandWindow[str](10, 4)
-        assert window.accept(12, "c") == []
-        assert window.accept(11, "b") == []
+        assert accept(window, 12, "c") == []
+        assert accept(window, 11, "b") == []
         assert bounds(window) == (10, 13)
-        assert window.accept(10, "a") == ["a", "b", "c"]
+        assert accept(window, 10, "a") == ["a", "b", "c"]
         assert bounds(window) == (13, 13)
 
     @pytest.mark.parametrize("cmd_sn", [9, 14, 10 + (1 << 31), 0])
     def test_outside_the_window_is_silently_ignored(self, cmd_sn: int) -> None:
         window = CommandWindow[str](10, 4)
         assert not window.contains(cmd_sn)
-        assert window.accept(cmd_sn, "stray") == []
+        assert accept(window, cmd_sn, "stray") == []
         assert bounds(window) == (10, 13)
         assert window.in_use == 0
 
     def test_a_duplicate_is_silently_ignored_delivered_or_waiting(self) -> None:
         window = CommandWindow[str](10, 4)
-        assert window.accept(10, "a") == ["a"]
-        assert window.accept(10, "a again") == []
-        assert window.accept(12, "c") == []
-        assert window.accept(12, "c again") == []
-        assert window.accept(11, "b") == ["b", "c"]
+        assert accept(window, 10, "a") == ["a"]
+        assert accept(window, 10, "a again") == []
+        assert accept(window, 12, "c") == []
+        assert accept(window, 12, "c again") == []
+        assert accept(window, 11, "b") == ["b", "c"]
 
     def test_goes_over_the_wrap(self) -> None:
         window = CommandWindow[str](TOP - 1, 4)
         assert bounds(window) == (TOP - 1, 1)
-        assert window.accept(0, "c") == []
-        assert window.accept(TOP - 1, "a") == ["a"]
-        assert window.accept(TOP, "b") == ["b", "c"]
+        assert accept(window, 0, "c") == []
+        assert accept(window, TOP - 1, "a") == ["a"]
+        assert accept(window, TOP, "b") == ["b", "c"]
         assert bounds(window) == (1, 1)
 
     def test_commands_end_in_any_number_but_not_more_than_were_delivered(self) -> None:
         window = CommandWindow[str](10, 4)
-        window.accept(10, "a")
-        window.accept(11, "b")
+        accept(window, 10, "a")
+        accept(window, 11, "b")
         with pytest.raises(LocalProtocolError, match="3 commands cannot be released: 2 are in use"):
             window.release(3)
         window.release(2)
@@ -74,34 +97,61 @@ class TestCommandWindow:
         with pytest.raises(LocalProtocolError, match=f"not {depth}"):
             CommandWindow(0, depth)
 
+    def test_nothing_is_delivered_that_is_not_there(self) -> None:
+        window = CommandWindow[str](10, 4)
+        window.hold(11, "b")
+        assert window.first_held() is None
+        with pytest.raises(LocalProtocolError, match="no command with CmdSN 10 is held"):
+            window.deliver()
+
+    def test_what_is_held_comes_before_the_next(self) -> None:
+        """A connection that may not take its command yet holds up those of the others."""
+        window = CommandWindow[str](10, 4)
+        window.hold(11, "b")
+        window.hold(10, "a")
+        assert not window.take_next(10)
+        assert window.first_held() == "a"
+        assert accept(window, 12, "c") == ["a", "b", "c"]
+
+    def test_what_is_forgotten_may_be_sent_again(self) -> None:
+        """Commands of a connection that is gone, held for a predecessor, never arrived (RFC 7143 11.14)."""
+        window = CommandWindow[str](10, 4)
+        window.hold(11, "b")
+        window.hold(12, "c")
+        window.skip(13)
+        window.forget(lambda item: item == "b")
+        assert accept(window, 10, "a") == ["a"]
+        assert accept(window, 11, "b again") == ["b again", "c"]
+        assert bounds(window) == (14, 14)
+
 
 class TestSkipping:
     """ABORT TASK for a command that never came: its CmdSN counts as received, or the session would stand still."""
 
     def test_the_next_command_comes_through(self) -> None:
         window = CommandWindow[str](10, 4)
-        assert window.accept(11, "b") == []
-        assert window.skip(10) == ["b"]
+        assert accept(window, 11, "b") == []
+        assert skip(window, 10) == ["b"]
         assert bounds(window) == (12, 14)
         assert window.in_use == 1
 
     def test_a_number_behind_another_gap_is_remembered(self) -> None:
         window = CommandWindow[str](10, 4)
-        assert window.skip(11) == []
-        assert window.accept(12, "c") == []
-        assert window.accept(10, "a") == ["a", "c"]
+        assert skip(window, 11) == []
+        assert accept(window, 12, "c") == []
+        assert accept(window, 10, "a") == ["a", "c"]
 
     def test_a_command_aborted_while_it_waits_is_not_delivered_and_leaves_no_hole(self) -> None:
         window = CommandWindow[str](10, 4)
-        assert window.accept(11, "b") == []
-        assert window.accept(12, "c") == []
-        assert window.skip(11) == []
-        assert window.accept(11, "b again") == []
-        assert window.accept(10, "a") == ["a", "c"]
+        assert accept(window, 11, "b") == []
+        assert accept(window, 12, "c") == []
+        assert skip(window, 11) == []
+        assert accept(window, 11, "b again") == []
+        assert accept(window, 10, "a") == ["a", "c"]
 
     def test_outside_the_window_nothing_happens(self) -> None:
         window = CommandWindow[str](10, 2)
-        assert window.skip(9) == window.skip(12) == []
+        assert skip(window, 9) == skip(window, 12) == []
         assert bounds(window) == (10, 11)
 
 

@@ -24,7 +24,7 @@ from iscsi.pdu import (
     encode,
 )
 from target.config import Limits
-from target.connection import State
+from target.states import ConnectionState
 from tests.support.array import (
     BLOCK,
     Peer,
@@ -168,7 +168,7 @@ def test_the_array_can_ask_for_a_logout() -> None:
     (event,) = peer.hear()
     assert isinstance(event, AsyncMessage)
     assert (event.event, event.param3) == (AsyncEvent.LOGOUT_REQUEST, 10)
-    assert peer.connection.state is State.LOGOUT_REQUESTED
+    assert peer.connection.state is ConnectionState.LOGOUT_REQUESTED
     assert peer.test_unit_ready() is None  # and goes on serving until it comes
     assert len(peer.send(LogoutRequest(itt=7, immediate=True, cmd_sn=peer.cmd_sn))) == 1
     assert peer.connection.closing

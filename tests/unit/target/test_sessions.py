@@ -11,9 +11,11 @@ from iscsi.login_gate import LoginIdentity
 from iscsi.login_initiator import LoginDone, LoginFailed
 from iscsi.pdu import ScsiResponse
 from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, NEXUS_LOSS, POWER_ON_OR_RESET
+from iscsi.window import CommandWindow
 from target.config import ArrayKind, Limits
 from target.nexus import Nexus
-from target.sessions import Session, SessionRegistry
+from target.session import Session
+from target.sessions import SessionRegistry
 from tests.support.array import (
     BLOCK,
     GROUP_ADDRESS,
@@ -31,26 +33,13 @@ from tests.support.array import (
 from tests.support.logins import request
 from tests.support.parameters import parameters
 
-
-class Recorder:
-    """A connection that remembers whether it was dropped."""
-
-    def __init__(self) -> None:
-        self.why: str | None = None
-
-    def abandon(self, why: str) -> None:
-        self.why = why
-
-    def abort_tasks(self, lun: int | None) -> int:
-        return 0
-
-
 WHO = LoginIdentity(HOST, VOLUME, discovery=False, isid=ISID, tsih=0, cid=0)
 NEXUS = Nexus(HOST, VOLUME, relative_port=1, tpgt=1)
 
 
 def enter(registry: SessionRegistry, who: LoginIdentity = WHO, portal: str = PORTALS[0]) -> Session:
-    session = Session(who, parameters(), 0, NEXUS, portal, "192.168.50.105", Recorder())
+    session = Session(who, parameters(), NEXUS, portal, "192.168.50.105", CommandWindow(1, 1), None)
+    session.connections[who.cid] = Peer(make_group()).connection
     registry.open(session, tpgt=1)
     return session
 
@@ -154,13 +143,15 @@ def test_a_reinstated_connection_keeps_the_session_and_what_it_agreed_on() -> No
     old = logged_in(group, initial_r2t=False, immediate_data=False, first_burst_length=4096)
     old.send(old.write_command(0, 1, final=False))
     new = Peer(group)
+    new.cmd_sn = old.cmd_sn
     outcome = new.login(tsih=old.tsih, max_recv_data_segment_length=65536)
     assert isinstance(outcome, LoginDone)
     assert outcome.tsih == old.tsih
     assert old.abandoned
-    (session,) = group.sessions.all()
-    assert (session.params.initial_r2t, session.params.first_burst_length) == (False, 4096)
-    assert session.params.peer_max_recv_data_segment_length == 65536
+    assert group.sessions.all() == [new.connection.session]
+    params = new.connection.params
+    assert (params.initial_r2t, params.first_burst_length) == (False, 4096)
+    assert params.peer_max_recv_data_segment_length == 65536
     assert new.test_unit_ready() == COMMANDS_CLEARED_BY_PROTOCOL_EVENT
     assert new.test_unit_ready() is None
 

@@ -1,0 +1,131 @@
+"""One login's way into the array: may it, where is it served, and which session does it belong to.
+
+`Arrival` is the `LoginGate` of one TCP connection. It looks up what `target.group` knows, and tells every answer to
+whoever listens there. The session rules are those of RFC 7143 6.3.1; `target.sessions` has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from iscsi.constants import LoginStatus
+from iscsi.discovery import TargetAddress
+from iscsi.login_gate import Admit, Agreement, LoginIdentity, Redirect, Refuse
+from iscsi.negotiation import SessionParameters
+from iscsi.window import CommandWindow
+from target.config import ArrayKind, DirectLogin
+from target.group import Decision, Group
+from target.nexus import Nexus, initiator_port_name, target_port_name
+from target.session import Session, SessionWindow
+from target.sessions import continued
+from target.tasks import TaskSet
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One TCP connection knocking at the array: the `LoginGate` of its login.
+
+    When it is in, ``session`` is the one it belongs to, ``params`` is what holds on this connection, and ``nexus``
+    names the portal it came in on.
+    """
+
+    group: Group
+    local: str
+    source: str
+    now_ns: int
+    session: Session | None = None
+    params: SessionParameters | None = None
+    nexus: Nexus | None = None
+
+    def identify(self, who: LoginIdentity) -> Admit | Redirect | Refuse:
+        """Who is it, may it, and where: asked once, on the first login request (the redirect comes before CHAP)."""
+        who = _as_stored(who)
+        group, config = self.group, self.group.config
+        if who.discovery:
+            return self._tell(who, Admit(config.tpgt, None), self.local, "discovery")
+        volume = group.volume(who.target_name or "")
+        if volume is None:
+            return self._refuse(who, LoginStatus.NOT_FOUND, "no such target")
+        rule = group.rule(volume, who.initiator_name, self.source)
+        if rule is None:
+            return self._refuse(who, LoginStatus.AUTHORIZATION_FAILURE, "no access rule matches")
+        if config.kind is ArrayKind.REDIRECTING:
+            if self.local == config.group_address:
+                placed = group.place(who, self.source, self.now_ns, self.local)
+                if placed is None:
+                    return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "no portal is up")
+                return self._redirect(who, *placed)
+            expected = group.take_ticket(who, self.local, self.now_ns)
+            if not expected and config.direct_login is DirectLogin.REDIRECT and config.group_address:
+                return self._redirect(who, config.group_address, "logins come through the group address")
+        if not group.portal_is_up(self.local):
+            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "this portal is going down")
+        session = group.sessions.find(who, config.tpgt, self.local) if who.tsih else None
+        window = None if session is None or session.tsih != who.tsih else session.window
+        return self._tell(who, Admit(config.tpgt, rule.chap, window), self.local, "served here")
+
+    def complete(self, who: LoginIdentity, agreed: Agreement) -> int | Refuse:
+        """The login has negotiated everything: make the session, or join it, and return its TSIH."""
+        who = _as_stored(who)
+        group = self.group
+        status = group.sessions.check(who, group.config.tpgt, self.local)
+        if status is not LoginStatus.SUCCESS:
+            return self._refuse(who, status, "session rules (RFC 7143 6.3.1)")
+        self.nexus = self._nexus_of(who)
+        session = group.sessions.find(who, group.config.tpgt, self.local) if who.tsih else None
+        if session is None:
+            session = self._new_session(who, agreed, self.nexus)
+            group.enter(session)
+            self.params = agreed.params
+        else:
+            group.reinstate_connection(session, who.cid)
+            self.params = continued(session.params, agreed.params)
+        self.session = session
+        return session.tsih
+
+    def _new_session(self, who: LoginIdentity, agreed: Agreement, nexus: Nexus) -> Session:
+        group, limits = self.group, self.group.config.limits
+        window: SessionWindow = CommandWindow(agreed.cmd_sn, limits.command_window)
+        volume = None if who.discovery else group.volume(who.target_name or "")
+        tasks = None
+        if volume is not None:
+            tasks = TaskSet(volume.luns, window, limits.write_buffer_bytes, group.abort_nexuses)
+        return Session(who, agreed.params, nexus, self.local, self.source, window, tasks)
+
+    def _nexus_of(self, who: LoginIdentity) -> Nexus:
+        tpgt = self.group.config.tpgt
+        return Nexus(
+            initiator_port=initiator_port_name(who.initiator_name, who.isid),
+            target_port=target_port_name(who.target_name or "", tpgt),
+            relative_port=self._relative_port(),
+            tpgt=tpgt,
+        )
+
+    def _relative_port(self) -> int:
+        """SAM's relative target port: the portal's place in the list, from 1; the group address counts as 1."""
+        addresses = [portal.address for portal in self.group.config.portals]
+        return addresses.index(self.local) + 1 if self.local in addresses else 1
+
+    def _redirect(self, who: LoginIdentity, address: str, reason: str) -> Redirect:
+        answer = Redirect(TargetAddress(address, self.group.config.port), permanent=False)
+        self._decide(who, LoginStatus.MOVED_TEMPORARILY.words, address, reason)
+        return answer
+
+    def _refuse(self, who: LoginIdentity, status: LoginStatus, reason: str) -> Refuse:
+        self._decide(who, status.words, None, reason)
+        return Refuse(status)
+
+    def _tell(self, who: LoginIdentity, answer: Admit, portal: str, reason: str) -> Admit:
+        self._decide(who, "admitted", portal, reason)
+        return answer
+
+    def _decide(self, who: LoginIdentity, answer: str, portal: str | None, reason: str) -> None:
+        self.group.decide(
+            Decision(who.initiator_name, who.target_name or "", self.source, self.local, answer, portal, reason)
+        )
+
+
+def _as_stored(who: LoginIdentity) -> LoginIdentity:
+    """iSCSI names are the same in capital letters (RFC 3722); the array keeps them in lower case."""
+    target_name = None if who.target_name is None else who.target_name.lower()
+    return replace(who, initiator_name=who.initiator_name.lower(), target_name=target_name)
