@@ -23,8 +23,9 @@ from target.config import (
     PortalConfig,
     VolumeConfig,
 )
+from target.decisions import Decision
 from target.file_store import FileStore
-from target.group import Decision, Group, Volume
+from target.group import Group, Volume
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.lun_map import LunMap

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from harness.array import lun_map
 from target.config import GroupConfig
-from target.group import Decision, Group, Volume
+from target.decisions import Decision
+from target.group import Group, Volume
 from target.server import ArrayServer
 from target.store import BlockStore, MemoryStore
 

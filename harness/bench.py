@@ -18,7 +18,7 @@ from harness.stall_causes import StallCauses
 from harness.trace import Trace
 from harness.workload import Journal, WorkloadRun
 from harness.world import World, WorldFault
-from target.group import Decision
+from target.decisions import Decision
 
 
 class Bench:

@@ -18,7 +18,8 @@ from harness.loopback import array_on_loopback
 from harness.scenario import Array
 from harness.serving.array_file import Serving, load_serving
 from target.config import GroupConfig
-from target.group import Decision, Group
+from target.decisions import Decision
+from target.group import Group
 from target.server import ArrayServer
 
 DRAIN_S = 5

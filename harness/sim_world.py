@@ -26,7 +26,7 @@ from sim.net.host import Host
 from sim.net.network import Network
 from sim.net.nic import Nic
 from sim.rng import Stream, stream
-from target.group import Decision
+from target.decisions import Decision
 
 T = TypeVar("T")
 P = TypeVar("P", bound=asyncio.Protocol)

@@ -18,7 +18,7 @@ from harness.world import Shared, SocketLine, WorldError, WorldFault
 from initiator_model.connector import Connector
 from initiator_model.link import endpoint
 from sim.rng import Stream, stream
-from target.group import Decision
+from target.decisions import Decision
 
 SUPPORTED_FAULTS = ("portal_down", "array_kill", "host_reboot")
 

@@ -14,7 +14,8 @@ from iscsi.login_gate import Admit, Agreement, LoginIdentity, Redirect, Refuse
 from iscsi.negotiation import SessionParameters
 from iscsi.window import CommandWindow
 from target.config import ArrayKind, DirectLogin
-from target.group import Decision, Group
+from target.decisions import Decision
+from target.group import Group
 from target.nexus import Nexus, initiator_port_name, target_port_name
 from target.session import Session, SessionWindow
 from target.sessions import continued
@@ -53,13 +54,17 @@ class Arrival:
             if self.local == config.group_address:
                 placed = group.place(who, self.source, self.now_ns, self.local)
                 if placed is None:
-                    return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "no portal is up")
+                    return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "no portal takes logins")
                 return self._redirect(who, *placed)
             expected = group.take_ticket(who, self.local, self.now_ns)
             if not expected and config.direct_login is DirectLogin.REDIRECT and config.group_address:
                 return self._redirect(who, config.group_address, "logins come through the group address")
-        if not group.portal_is_up(self.local):
-            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "this portal is going down")
+            if group.portal_is_drained(self.local) and config.group_address:
+                return self._redirect(who, config.group_address, "this portal is drained")
+        if not group.takes_logins(self.local):
+            drained = group.portal_is_drained(self.local)
+            why = "this portal is drained" if drained else "this portal is going down"
+            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, why)
         session = group.sessions.find(who, config.tpgt, self.local) if who.tsih else None
         window = None if session is None or session.tsih != who.tsih else session.window
         return self._tell(who, Admit(config.tpgt, rule.chap, window), self.local, "served here")
@@ -81,6 +86,7 @@ class Arrival:
             group.reinstate_connection(session, who.cid)
             self.params = continued(session.params, agreed.params)
         self.session = session
+        group.moves.done(who)
         return session.tsih
 
     def _new_session(self, who: LoginIdentity, agreed: Agreement, nexus: Nexus) -> Session:

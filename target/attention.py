@@ -85,6 +85,11 @@ class UnitAttentions:
             del self._lost[next(iter(self._lost))]
         self._lost[nexus] = None
 
+    def greet_anew(self) -> None:
+        """Forget every nexus, living or lost: the next command of each finds POWER ON, RESET."""
+        self._queues.clear()
+        self._lost.clear()
+
     def known(self) -> tuple[Nexus, ...]:
         """The living nexuses in the order they were met."""
         return tuple(self._queues)

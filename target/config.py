@@ -13,7 +13,7 @@ from typing import Final
 from iscsi.chap import ChapPolicy
 from iscsi.constants import ISCSI_PORT
 from iscsi.lun import MAX_LUN
-from target.placement import POLICIES
+from target.placement import POLICIES, STICKY
 
 
 class ConfigError(ValueError):
@@ -180,6 +180,32 @@ _RANGES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Balancing:
+    """How connections are moved after login; see `target.balancer`. EqualLogic's own figures are not published."""
+
+    interval_s: float = 0.0
+    """How often the array looks; 0: only when told to."""
+    threshold: float = 0.25
+    """What a move must take off the heavier portal, as a fraction of the mean portal's weight."""
+    max_moves: int = 4
+    """Connections asked to log out at one look."""
+    rest_intervals: int = 3
+    """For so many intervals after its login a connection is not moved again."""
+    logout_request_s: int = 10
+    """What an initiator is given to log out when nobody says otherwise: Param3 of async event 1 (FACTS C.3)."""
+
+    def __post_init__(self) -> None:
+        if self.interval_s < 0:
+            raise ConfigError(f"rebalance_interval must be 0 s or more, not {self.interval_s}")
+        if not 0 <= self.threshold <= 10:
+            raise ConfigError(f"rebalance_threshold must be 0 to 10, not {self.threshold}")
+        if self.max_moves < 1 or self.rest_intervals < 0:
+            raise ConfigError("rebalancing moves at least 1 connection at a time and rests 0 intervals or more")
+        if not 1 <= self.logout_request_s <= 0xFFFF:
+            raise ConfigError(f"logout_request must be 1 to 65535 s, not {self.logout_request_s}")
+
+
+@dataclass(frozen=True, slots=True)
 class GroupConfig:
     """The array: its addresses and how it places logins.
 
@@ -200,6 +226,7 @@ class GroupConfig:
     active_passive: bool = False
     """Each volume is served through one portal at a time; see `target.ownership`."""
     limits: Limits = field(default_factory=Limits)
+    balancing: Balancing = field(default_factory=Balancing)
 
     def __post_init__(self) -> None:
         if not self.portals:
@@ -225,6 +252,10 @@ class GroupConfig:
             raise ConfigError(f"placement: expected {_either(tuple(POLICIES))}, not {self.placement!r}")
         if self.placement == "fixed" and self.fixed_portal not in [portal.address for portal in self.portals]:
             raise ConfigError(f"fixed_portal: placement fixed wants one of the portals, not {self.fixed_portal}")
+        if self.balancing.interval_s and self.kind is ArrayKind.LISTED:
+            raise ConfigError("rebalance_interval: an array that does not redirect cannot say where a login goes")
+        if self.balancing.interval_s and self.placement in STICKY:
+            raise ConfigError(f"rebalance_interval: placement {self.placement} sends each login back to where it was")
         if not 1 <= self.port <= 0xFFFF:
             raise ConfigError(f"port must be 1 to 65535, not {self.port}")
         if not 0 <= self.tpgt <= 0xFFFF:

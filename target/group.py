@@ -3,7 +3,8 @@
 Pure state: no clock, no sockets. `target.arrival` is the gate for one TCP connection: it admits the login, sends it to
 a portal, or refuses it. Every decision is told to ``on_decision`` with its reason.
 
-A login that was redirected and has not arrived yet counts, too: see `target.tickets`.
+A login that was redirected and has not arrived yet counts, too: see `target.tickets`. One that comes because its
+connection was asked to move goes where it was asked to go: see `target.moves`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_gate import LoginIdentity
 from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT
 from target.config import AccessRule, ArrayKind, GroupConfig, VolumeConfig
+from target.decisions import Decision
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
+from target.moves import Moves, Note
 from target.nexus import Nexus
-from target.placement import POLICIES, Placement, PortalLoad
+from target.placement import POLICIES, STICKY, Choice, Placement, PortalLoad
 from target.session import Session
 from target.sessions import SessionRegistry
 from target.tickets import Tickets
@@ -32,19 +35,6 @@ class Volume:
     luns: LunMap
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One answer of the array to a login, for logs and traces. ``portal`` is where it is served or sent."""
-
-    initiator: str
-    target: str
-    source: str
-    arrived_at: str
-    answer: str
-    portal: str | None
-    reason: str
-
-
 @dataclass(slots=True, eq=False)
 class Group:
     """See the module's text. ``volumes`` are keyed by target name (IQN) in lower case."""
@@ -53,7 +43,9 @@ class Group:
     volumes: dict[str, Volume]
     on_decision: Callable[[Decision], None] | None = None
     sessions: SessionRegistry = field(init=False)
+    moves: Moves = field(init=False, default_factory=Moves)
     _down: dict[str, bool] = field(init=False, default_factory=dict)
+    _drained: dict[str, bool] = field(init=False, default_factory=dict)
     _tickets: Tickets = field(init=False)
     _redirects: int = field(init=False, default=0)
 
@@ -65,19 +57,36 @@ class Group:
 
     def set_portal(self, address: str, up: bool) -> None:
         """An interface of the array failed or came back: the redirect avoids it, or uses it again."""
-        if address not in [portal.address for portal in self.config.portals]:
-            raise KeyError(f"{address} is not a portal of {self.config.name}")
+        self._check_portal(address)
         self._down[address] = not up
+
+    def set_drained(self, address: str, drained: bool) -> None:
+        """No login is placed at a drained portal; it listens, and what is there stays until it is asked to leave."""
+        self._check_portal(address)
+        self._drained[address] = drained
 
     def portal_is_up(self, address: str) -> bool:
         """False while the interface with this address is down."""
         return not self._down.get(address, False)
 
+    def portal_is_drained(self, address: str) -> bool:
+        """True while no login is placed there though it may be up."""
+        return self._drained.get(address, False)
+
+    def takes_logins(self, address: str) -> bool:
+        """True when logins may be placed at this portal."""
+        return self.portal_is_up(address) and not self.portal_is_drained(address)
+
+    def _check_portal(self, address: str) -> None:
+        if address not in [portal.address for portal in self.config.portals]:
+            raise KeyError(f"{address} is not a portal of {self.config.name}")
+
     def loads(self, identity: LoginIdentity, now_ns: int, without: str | None = None) -> list[PortalLoad]:
         """The usable portals with their connections, as this login sees them.
 
-        A session that the login would reinstate does not count: it is about to make room. ``without`` leaves one
-        address out, so that no login is ever redirected to the address it arrived on.
+        A session that the login would reinstate does not count: it is about to make room. One that was asked to move
+        counts where it is going. ``without`` leaves one address out, so that no login is ever redirected to the
+        address it arrived on.
         """
         total = {portal.address: 0 for portal in self.config.portals}
         pair = dict(total)
@@ -85,9 +94,11 @@ class Group:
             same_pair = _is_pair(session.identity, identity)
             if session.discovery or (same_pair and session.identity.isid == identity.isid):
                 continue
-            if session.portal in total:
-                total[session.portal] += 1
-                pair[session.portal] += same_pair
+            note = self.moves.of(session.identity, now_ns)
+            address = session.portal if note is None or note.destination is None else note.destination
+            if address in total:
+                total[address] += 1
+                pair[address] += same_pair
         for address, same_pair in self._tickets.expected(identity, now_ns):
             if address in total:
                 total[address] += 1
@@ -95,7 +106,7 @@ class Group:
         return [
             PortalLoad(portal.address, index, total[portal.address], pair[portal.address])
             for index, portal in enumerate(self.config.portals)
-            if self.portal_is_up(portal.address) and portal.address != without
+            if self.takes_logins(portal.address) and portal.address != without
         ]
 
     # -- logins ----------------------------------------------------------------------------------------------------
@@ -119,7 +130,12 @@ class Group:
         asked = Placement(
             identity.initiator_name, identity.target_name or "", source, self._redirects, self.config.fixed_portal
         )
-        choice = POLICIES[self.config.placement](asked, loads)
+        note = self.moves.of(identity, now_ns)
+        choice = None if note is None else _moved(note, loads)
+        if choice is None:
+            candidates = [load for load in loads if note is None or load.address != note.origin]
+            stays = self.config.placement in STICKY or not candidates
+            choice = POLICIES[self.config.placement](asked, loads if stays else candidates)
         self._redirects += 1
         self._tickets.issue(identity, choice.address, now_ns)
         return choice.address, choice.reason
@@ -133,6 +149,16 @@ class Group:
         session.abort_tasks()
         if self.sessions.close(session, self.config.tpgt):
             self._lose_nexus(session)
+
+    def taken_over(self) -> None:
+        """The other controller begins to serve: it knows the disks and no session, no redirect and no move."""
+        for session in self.sessions.all():
+            self.end(session)
+        self._tickets.clear()
+        self.moves.clear()
+        for volume in self.volumes.values():
+            for unit in volume.luns.units():
+                unit.taken_over()
 
     def _lose_nexus(self, session: Session) -> None:
         for unit in self._units(session):
@@ -187,6 +213,14 @@ class Group:
         """Tell whoever listens."""
         if self.on_decision is not None:
             self.on_decision(decision)
+
+
+def _moved(note: Note, loads: list[PortalLoad]) -> Choice | None:
+    """Where a connection goes that was asked to move, if the place it should go to takes it."""
+    for load in loads:
+        if load.address == note.destination:
+            return Choice(load.address, f"moved from {note.origin}: {note.reason}")
+    return None
 
 
 def _is_pair(a: LoginIdentity, b: LoginIdentity) -> bool:

@@ -18,6 +18,7 @@ from iscsi.sense import (
     INVALID_OPERATION_CODE,
     MEDIUM_READ_ERROR,
     MEDIUM_WRITE_ERROR,
+    POWER_ON_OR_RESET,
     SPACE_ALLOCATION_FAILED,
     Sense,
 )
@@ -139,6 +140,14 @@ class LogicalUnit:
         self.disk.prevention.clear()
         self.disk.restore_mode_defaults()
         self.disk.attentions.establish_for_all(cause)
+
+    def taken_over(self) -> None:
+        """Another controller serves the unit: as after a reset, and every nexus is greeted like one never met.
+
+        Medium and persistent reservations are the array's, not the controller's (its memory is mirrored).
+        """
+        self.reset(POWER_ON_OR_RESET)
+        self.disk.attentions.greet_anew()
 
     def close(self) -> None:
         """Make everything stable and release the store."""

@@ -84,3 +84,6 @@ POLICIES: Final[dict[str, Policy]] = {
     "fixed": fixed,
 }
 """The policies by the names that files and the command line use."""
+
+STICKY: Final = ("hash-source", "fixed")
+"""They say where a login belongs whatever the load: a connection that was asked to log out comes back there."""

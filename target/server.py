@@ -13,6 +13,7 @@ from typing import cast
 from target.connection import TargetConnection
 from target.group import Group
 from target.outlet import Outlet, outlet
+from target.session import Session
 
 
 class ArrayServer:
@@ -27,6 +28,7 @@ class ArrayServer:
         self._servers: dict[str, asyncio.AbstractServer] = {}
         self._connections: dict[int, ArrayProtocol] = {}
         self._numbered = 0
+        self.on_leave: Callable[[ArrayProtocol], None] | None = None
 
     async def start(self) -> None:
         """Listen on every address of the group. Raises OSError when one cannot be had; nothing is left open then."""
@@ -64,11 +66,15 @@ class ArrayServer:
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
+        self.stop_listening()
+        for protocol in self.connections():
+            protocol.drop()
+
+    def stop_listening(self) -> None:
+        """Take no more connections; those that are open stay."""
         for server in self._servers.values():
             server.close()
         self._servers.clear()
-        for protocol in self.connections():
-            protocol.drop()
 
     def vanish(self) -> None:
         """Die without a word, as a killed process does: no timer fires any more, nothing is written or closed."""
@@ -88,8 +94,12 @@ class ArrayServer:
 
     def leave(self, protocol: ArrayProtocol, why: str) -> None:
         """A connection has ended."""
-        if self._connections.pop(protocol.number, None) is not None and self.log is not None:
+        if self._connections.pop(protocol.number, None) is None:
+            return
+        if self.log is not None:
             self.log(f"{protocol.source} -> {protocol.local}: {why}")
+        if self.on_leave is not None:
+            self.on_leave(protocol)
 
 
 class ArrayProtocol(asyncio.Protocol):
@@ -99,6 +109,9 @@ class ArrayProtocol(asyncio.Protocol):
         self.number = 0
         self.local = ""
         self.source = ""
+        self.since_ns = 0
+        self.received_bytes = 0
+        self.sent_bytes = 0
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -108,6 +121,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._fires_ns = 0
         self._paused = False
         self._reading = True
+        self._hung = False
 
     # -- asyncio calls these ---------------------------------------------------------------------------------------
 
@@ -117,6 +131,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._outlet = outlet(self._transport, self._loop)
         self.local = transport.get_extra_info("sockname")[0]
         self.source = transport.get_extra_info("peername")[0]
+        self.since_ns = self._now()
         if not self._server.enter(self):
             self._transport.abort()
             return
@@ -131,6 +146,7 @@ class ArrayProtocol(asyncio.Protocol):
         """Bytes arrived."""
         connection = self._connection
         if connection is not None and not connection.closing:
+            self.received_bytes += len(data)
             connection.receive(data, self._now())
             self._flush(connection)
 
@@ -164,7 +180,17 @@ class ArrayProtocol(asyncio.Protocol):
             connection.lost()
             self._server.leave(self, why)
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- what the server and its operator ask ----------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session | None:
+        """The session this connection belongs to, None before its login is complete."""
+        return None if self._connection is None else self._connection.session
+
+    @property
+    def answered(self) -> int:
+        """Answers sent so far, as StatSN counts them: modulo 2**32, from wherever the login began."""
+        return 0 if self._connection is None else self._connection.stat_sn
 
     def request_logout(self, within_s: int) -> None:
         """Ask the initiator to log out (async event 1)."""
@@ -178,10 +204,29 @@ class ArrayProtocol(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
 
+    def hang(self) -> None:
+        """Read and say nothing from now on, and let no timer run; the peer's TCP is answered by the kernel alone."""
+        self._hung = True
+        self._read(False)
+
+    def unhang(self) -> None:
+        """Go on where it stopped."""
+        if self._hung:
+            self._hung = False
+            if self._connection is not None and not self._connection.closing:
+                self._flush(self._connection)
+
+    def finish(self) -> None:
+        """Close TCP in order, behind what has been written."""
+        if self._transport is not None:
+            self._close(self._transport)
+
     def drop(self) -> None:
         """Break the TCP connection at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         """There is output that no call from here has asked for."""
@@ -196,7 +241,10 @@ class ArrayProtocol(asyncio.Protocol):
         transport, out = self._transport, self._outlet
         assert transport is not None
         assert out is not None
+        if self._hung:
+            return
         while True:
+            self.sent_bytes += connection.output_bytes
             output = connection.take_output()
             if output:
                 out.write(output)
@@ -223,6 +271,7 @@ class ArrayProtocol(asyncio.Protocol):
 
     def _read(self, wanted: bool) -> None:
         transport = self._transport
+        wanted = wanted and not self._hung
         if transport is not None and wanted is not self._reading and not transport.is_closing():
             self._reading = wanted
             if wanted:
@@ -248,7 +297,7 @@ class ArrayProtocol(asyncio.Protocol):
     def _tick(self) -> None:
         self._timer = None
         connection = self._connection
-        if connection is None or connection.closing:
+        if connection is None or connection.closing or self._hung:
             return
         connection.tick(self._now())
         self._flush(connection)

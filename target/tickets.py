@@ -57,6 +57,10 @@ class Tickets:
         del self._tickets[name]
         return True
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._tickets.clear()
+
     def expected(self, but: LoginIdentity, now_ns: int) -> Iterator[tuple[str, bool]]:
         """The portal of each ticket, and whether it is of the same initiator and target as ``but``, which is left out.
 

@@ -34,7 +34,8 @@ from iscsi.pdu import (
 from iscsi.sense import Sense
 from target.config import AccessRule, ArrayKind, GroupConfig, PortalConfig, VolumeConfig
 from target.connection import TargetConnection
-from target.group import Decision, Group, Volume
+from target.decisions import Decision
+from target.group import Group, Volume
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.lun_map import LunMap

@@ -20,7 +20,7 @@ from harness.serve import ServeError, decision_words, example_array, greeting, s
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginDone
 from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse
-from target.group import Decision
+from target.decisions import Decision
 from tests.support.array import VOLUME
 from tests.support.array_on_tcp import TcpPeer
 from tests.support.runs import HOST, two_paths

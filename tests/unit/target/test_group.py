@@ -12,7 +12,8 @@ from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_initiator import LoginDone, LoginFailed, LoginRedirected
 from iscsi.text import decode_keys
 from target.config import AccessRule, ArrayKind, DirectLogin, Limits
-from target.group import Decision, Group
+from target.decisions import Decision
+from target.group import Group
 from tests.support.array import (
     GROUP_ADDRESS,
     HOST,

@@ -1,0 +1,62 @@
+"""What the array decides, and why: every answer to a login, every move of a connection, every change of its own.
+
+One type for all of them, so that a log, a trace and an operator's answer read the same whoever decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a decision is about."""
+
+    LOGIN = "login"
+    """The answer to a login request."""
+    MOVE = "move"
+    """A connection is asked to log out, because its next login shall lead elsewhere."""
+    KEEP = "keep"
+    """The balancer has looked and leaves everything where it is."""
+    PORTAL = "portal"
+    """An interface went away, came back, or takes no logins for a while."""
+    FAILOVER = "failover"
+    """The other controller takes over, or serves."""
+    FAULT = "fault"
+    """Something was broken on purpose, or mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision. ``initiator``, ``target`` and ``source`` are empty where it is about no connection.
+
+    ``arrived_at`` is the array's address it is about (of a move: where the connection is now), ``portal`` the one that
+    serves it from now on, None where there is none or the next login will tell.
+    """
+
+    initiator: str
+    target: str
+    source: str
+    arrived_at: str
+    answer: str
+    portal: str | None
+    reason: str
+    kind: Kind = Kind.LOGIN
+
+    @property
+    def words(self) -> str:
+        """One line for a log."""
+        where = "" if self.portal in (None, self.arrived_at) else f" to {self.portal}"
+        match self.kind:
+            case Kind.LOGIN:
+                asked = f"{self.initiator} asks for {self.target or 'discovery'}: "
+            case Kind.MOVE:
+                asked = f"{self.initiator} at {self.target}: "
+            case _:
+                return ": ".join([*filter(None, [self.arrived_at]), f"{self.answer}{where} ({self.reason})"])
+        return f"{self.source} -> {self.arrived_at}: {asked}{self.answer}{where} ({self.reason})"
+
+
+def about_array(kind: Kind, address: str, answer: str, reason: str, portal: str | None = None) -> Decision:
+    """A decision about an address of the array (or, with none, about all of it), not about a connection."""
+    return Decision("", "", "", address, answer, portal, reason, kind)

@@ -1,0 +1,190 @@
+"""The operator's desk: what a person (or `mpiolab ctl`) does to a running array.
+
+Each operation says what it decided, in `Decision`s that were also told to `Group.on_decision`. What cannot be done
+raises `OperationError` in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import Final
+
+from target.decisions import Decision, Kind, about_array
+from target.rebalancing import Rebalancing
+from target.server import ArrayProtocol, ArrayServer
+
+FAILOVER_GAP_S: Final = 27.0
+"""Measured at a firmware cut-over of a PS6000: 26,969 ms (FACTS C.4)."""
+
+
+MAX_GAP_S: Final = 3600.0
+
+
+class OperationError(ValueError):
+    """The array cannot do that; the text says why and names what was given."""
+
+
+class FailoverManner(Enum):
+    """What the sessions see of their controller when it goes."""
+
+    RST = "rst"
+    """Every connection is reset."""
+    FIN = "fin"
+    """Every connection is closed in order."""
+    SILENT = "silent"
+    """Nothing is said any more; what is sent to the other controller later is answered with a reset."""
+
+
+_END: Final = {
+    FailoverManner.RST: ArrayProtocol.drop,
+    FailoverManner.FIN: ArrayProtocol.finish,
+    FailoverManner.SILENT: ArrayProtocol.hang,
+}
+
+
+class Operations:
+    """Operates one server. `start` and `stop` begin and end the regular balancing; the rest is done on demand."""
+
+    def __init__(self, server: ArrayServer) -> None:
+        self.server = server
+        self.group = server.group
+        self._rebalancing = Rebalancing(server)
+        self._failing_over = False
+
+    def start(self) -> None:
+        """Begin the regular looks of the balancer, if the configuration wants any."""
+        self._rebalancing.start()
+
+    def stop(self) -> None:
+        """End them."""
+        self._rebalancing.stop()
+
+    # -- portals ---------------------------------------------------------------------------------------------------
+
+    async def portal_down(self, address: str) -> Decision:
+        """An interface fails: its address is gone, its connections break."""
+        self._check_portal(address)
+        await self.server.portal_down(address)
+        return self._tell(about_array(Kind.PORTAL, address, "portal down", "told by the operator"))
+
+    async def portal_up(self, address: str) -> Decision:
+        """It is back; during a controller failover, when that is over. OperationError: its address cannot be had."""
+        self._check_portal(address)
+        try:
+            if self._failing_over:
+                self.group.set_portal(address, True)
+            else:
+                await self.server.portal_up(address)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OperationError(f"portal {address} cannot come up: {reason}") from error
+        return self._tell(about_array(Kind.PORTAL, address, "portal up", "told by the operator"))
+
+    def drain(self, address: str, within_s: int | None = None) -> list[Decision]:
+        """No login is placed at this portal any more, and every connection there is asked to log out.
+
+        ``within_s``: what the initiators are given, 1 to 65535; None: the configured `logout_request_s`. The portal
+        listens on. Raises OperationError for the last portal that takes logins.
+        """
+        self._check_portal(address)
+        seconds = self._seconds(within_s)
+        others = [p.address for p in self.group.config.portals if p.address != address]
+        if not any(self.group.takes_logins(other) for other in others):
+            raise OperationError(f"{address} is the last portal that takes logins: its connections could go nowhere")
+        self.group.set_drained(address, True)
+        decisions = [self._tell(about_array(Kind.PORTAL, address, "drained", "told by the operator"))]
+        for protocol in self.server.connections():
+            if protocol.local == address:
+                decisions += self._rebalancing.ask(protocol, seconds, None, f"{address} is drained")
+        return decisions
+
+    def undrain(self, address: str) -> Decision:
+        """Logins are placed at this portal again. Nothing moves by itself: that is the balancer's."""
+        self._check_portal(address)
+        self.group.set_drained(address, False)
+        return self._tell(about_array(Kind.PORTAL, address, "takes logins again", "told by the operator"))
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def rebalance(self, within_s: int | None = None) -> list[Decision]:
+        """Let the balancer look now; its moves, and last why there are none or no more of them."""
+        return self._rebalancing.rebalance(self._seconds(within_s))
+
+    def request_logout(self, number: int, within_s: int | None = None) -> Decision:
+        """Ask the connection with this number (`ArrayProtocol.number`) to log out.
+
+        Its next login is placed elsewhere if there is an elsewhere. Raises OperationError for a number that is not
+        there or has no session.
+        """
+        protocol = self._connection(number)
+        seconds = self._seconds(within_s)
+        session = protocol.session
+        if session is None or session.discovery:
+            raise OperationError(f"connection {number} is not a path: it has no session to a volume")
+        (decision,) = self._rebalancing.ask(protocol, seconds, None, "told by the operator")
+        return decision
+
+    # -- controllers -----------------------------------------------------------------------------------------------
+
+    async def controller_failover(
+        self, gap_s: float = FAILOVER_GAP_S, how: FailoverManner = FailoverManner.RST
+    ) -> list[Decision]:
+        """The active controller is lost and the other one takes over; returns when that one serves, after ``gap_s``.
+
+        Every session dies in the given manner. Nothing listens during the gap. Each address moves to the same-numbered
+        port of the other controller, which knows the disks and their persistent reservations, but no session: the first
+        command of each nexus finds unit attention 29h/00h.
+        """
+        if self._failing_over:
+            raise OperationError("a controller failover is under way")
+        if not 0 <= gap_s <= MAX_GAP_S:
+            raise OperationError(f"the gap of a controller failover is 0 to {MAX_GAP_S:g} s, not {gap_s:g}")
+        self._failing_over = True
+        try:
+            why = f"sessions end by {how.value}, the other controller serves in {gap_s:g} s"
+            decisions = [self._tell(about_array(Kind.FAILOVER, "", "controller lost", why))]
+            self.server.stop_listening()
+            for protocol in self.server.connections():
+                _END[how](protocol)
+            await asyncio.sleep(gap_s)
+            for protocol in self.server.connections():
+                protocol.drop()
+            self.group.taken_over()
+            await self._listen_again()
+        finally:
+            self._failing_over = False
+        return [*decisions, self._tell(about_array(Kind.FAILOVER, "", "controller took over", "its addresses are up"))]
+
+    async def _listen_again(self) -> None:
+        for address in self.group.config.addresses:
+            if not self.group.portal_is_up(address):
+                continue
+            try:
+                await self.server.listen(address)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise OperationError(f"the other controller cannot listen at {address}: {reason}") from error
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _connection(self, number: int) -> ArrayProtocol:
+        for protocol in self.server.connections():
+            if protocol.number == number:
+                return protocol
+        raise OperationError(f"there is no connection {number}")
+
+    def _check_portal(self, address: str) -> None:
+        portals = [portal.address for portal in self.group.config.portals]
+        if address not in portals:
+            raise OperationError(f"{address} is not a portal of {self.group.config.name}: {', '.join(portals)}")
+
+    def _seconds(self, within_s: int | None) -> int:
+        seconds = self.group.config.balancing.logout_request_s if within_s is None else within_s
+        if not 1 <= seconds <= 0xFFFF:
+            raise OperationError(f"an initiator is given 1 to 65535 s to log out, not {seconds}")
+        return seconds
+
+    def _tell(self, decision: Decision) -> Decision:
+        self.group.decide(decision)
+        return decision

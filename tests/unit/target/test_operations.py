@@ -1,0 +1,347 @@
+"""The operator's desk over an array on real TCP: drain, rebalance, logout requests, the other controller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from iscsi.constants import AsyncEvent
+from iscsi.login_initiator import LoginDone, LoginRedirected
+from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse, ScsiCommand, ScsiResponse
+from iscsi.sense import POWER_ON_OR_RESET
+from target.config import ArrayKind, Balancing
+from target.decisions import Decision, Kind
+from target.operations import FailoverManner, OperationError, Operations
+from tests.support.array import sense_of
+from tests.support.array_on_tcp import GROUP_ADDRESS, PORTALS, Served, TcpPeer, block_data, serving
+
+HERE, THERE = PORTALS
+
+
+@dataclass
+class Desk:
+    """An array with its operations and what it decided."""
+
+    served: Served
+    operations: Operations
+    decisions: list[Decision] = field(default_factory=list)
+
+    async def session(self, number: int, address: str = HERE) -> TcpPeer:
+        """A session at this very portal."""
+        return await self.served.session(number, address)
+
+    async def led_to(self, number: int) -> str:
+        """Where the group address sends the host's session ``number``."""
+        outcome = await (await self.served.connect(GROUP_ADDRESS)).login(number)
+        assert isinstance(outcome, LoginRedirected)
+        return outcome.address.host
+
+    def told(self, kind: Kind) -> list[str]:
+        """The decisions of a kind, in words."""
+        return [decision.words for decision in self.decisions if decision.kind is kind]
+
+
+@asynccontextmanager
+async def desk(**changes: Any) -> AsyncIterator[Desk]:
+    async with serving(**changes) as served:
+        made = Desk(served, Operations(served.server))
+        served.server.group.on_decision = made.decisions.append
+        made.operations.start()
+        try:
+            yield made
+        finally:
+            made.operations.stop()
+
+
+async def asked_to_log_out(peer: TcpPeer) -> int:
+    """The seconds that async event 1 gives."""
+    event = await peer.hear()
+    assert isinstance(event, AsyncMessage)
+    assert event.event == AsyncEvent.LOGOUT_REQUEST
+    return event.param3
+
+
+async def log_out(peer: TcpPeer) -> None:
+    await peer.send(LogoutRequest(itt=0x99, cmd_sn=peer.cmd_sn, immediate=True))
+    *_, answer = await peer.hears_the_end()
+    assert isinstance(answer, LogoutResponse)
+
+
+# -- drain -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_drained_portal_asks_its_connections_to_leave_and_gets_no_logins() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            here, there = await at.session(1), await at.session(2, THERE)
+            decisions = at.operations.drain(HERE, 7)
+            assert [one.kind for one in decisions] == [Kind.PORTAL, Kind.MOVE]
+            assert await asked_to_log_out(here) == 7
+            await log_out(here)
+            assert [await at.led_to(number) for number in (1, 3, 4)] == [THERE, THERE, THERE]
+            assert await there.read(1, 1) == block_data(1)
+
+    asyncio.run(main())
+
+
+def test_a_drained_portal_listens_and_sends_logins_back_to_the_group() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            at.operations.drain(HERE)
+            outcome = await (await at.served.connect(HERE)).login(1)
+            assert isinstance(outcome, LoginRedirected)
+            assert outcome.address.host == GROUP_ADDRESS
+            at.operations.undrain(HERE)
+            assert isinstance(await (await at.served.connect(HERE)).login(1), LoginDone)
+            assert at.told(Kind.PORTAL) == [
+                f"{HERE}: drained (told by the operator)",
+                f"{HERE}: takes logins again (told by the operator)",
+            ]
+
+    asyncio.run(main())
+
+
+def test_the_last_portal_that_takes_logins_is_not_drained() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            at.operations.drain(HERE)
+            with pytest.raises(OperationError, match=f"{THERE} is the last portal that takes logins"):
+                at.operations.drain(THERE)
+            assert at.served.server.group.takes_logins(THERE)
+
+    asyncio.run(main())
+
+
+# -- rebalance and logout requests -------------------------------------------------------------------------------------
+
+
+def test_a_moved_connection_is_led_to_the_portal_it_was_moved_to() -> None:
+    """Though by itself `least-connections` would send it back: its own session no longer counts there."""
+
+    async def main() -> None:
+        async with desk() as at:
+            peers = [await at.session(1), await at.session(2)]
+            moved, settled = at.operations.rebalance(5)
+            assert (moved.kind, moved.arrived_at, moved.portal) == (Kind.MOVE, HERE, THERE)
+            assert "2 paths of this host to this volume share" in moved.reason
+            assert settled.kind is Kind.KEEP
+            assert await asked_to_log_out(peers[0]) == 5
+            await log_out(peers[0])
+            assert await at.led_to(1) == THERE
+            placed = at.decisions[-1]
+            assert placed.reason.startswith(f"moved from {HERE}: rebalanced by the operator: 2 paths")
+            assert placed.portal == THERE
+
+    asyncio.run(main())
+
+
+def test_while_a_path_is_on_its_way_the_other_one_is_left_alone() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peers = [await at.session(1), await at.session(2), await at.session(3)]
+            assert len(at.operations.rebalance()) == 2
+            (settled,) = at.operations.rebalance()
+            assert settled.answer == "all stay"
+            assert "wait for a path of theirs that is away" in settled.reason
+            await log_out(peers[0])
+            assert [one.kind for one in at.operations.rebalance()] == [Kind.KEEP]
+
+    asyncio.run(main())
+
+
+def test_a_path_that_broke_and_is_not_back_keeps_the_other_from_being_moved() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peers = [await at.session(1), await at.session(2), await at.session(3, THERE)]
+            peers[2].reset()
+            while len(at.served.server.connections()) > 2:
+                await asyncio.sleep(0.01)
+            (settled,) = at.operations.rebalance()
+            assert "2 wait for a path of theirs that is away" in settled.reason
+            await at.session(3, THERE)
+            assert at.operations.rebalance()[0].kind is Kind.KEEP  # two here and one there: as even as it gets
+
+    asyncio.run(main())
+
+
+def test_a_single_connection_is_asked_to_log_out_and_does_not_come_back_to_where_it_was() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peer = await at.session(1)
+            (protocol,) = at.served.server.connections()
+            decision = at.operations.request_logout(protocol.number)
+            assert decision.words == (
+                f"127.0.0.1 -> {HERE}: {decision.initiator} at {decision.target}: "
+                "asked to log out within 10 s (told by the operator)"
+            )
+            assert await asked_to_log_out(peer) == 10
+            await log_out(peer)
+            assert await at.led_to(1) == THERE
+
+    asyncio.run(main())
+
+
+def test_a_policy_that_says_where_a_login_belongs_may_send_it_back() -> None:
+    async def main() -> None:
+        async with desk(placement="fixed", fixed_portal=HERE) as at:
+            peer = await at.session(1)
+            (protocol,) = at.served.server.connections()
+            at.operations.request_logout(protocol.number)
+            await log_out(peer)
+            assert await at.led_to(1) == HERE
+            (settled,) = at.operations.rebalance()
+            assert settled.words == "nothing to rebalance (placement fixed decides where logins go)"
+
+    asyncio.run(main())
+
+
+def test_when_the_place_it_should_go_to_dies_the_policy_finds_another() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peers = [await at.session(1), await at.session(2)]
+            at.operations.rebalance()
+            await log_out(peers[0])
+            await at.operations.portal_down(THERE)
+            assert await at.led_to(1) == HERE
+
+    asyncio.run(main())
+
+
+def test_an_array_that_lists_its_portals_has_nothing_to_rebalance() -> None:
+    async def main() -> None:
+        async with desk(kind=ArrayKind.LISTED, group_address=None) as at:
+            (settled,) = at.operations.rebalance()
+            assert settled.words == "nothing to rebalance (listed decides where logins go)"
+
+    asyncio.run(main())
+
+
+def test_the_balancer_looks_by_itself_and_tells_only_what_is_new() -> None:
+    async def main() -> None:
+        async with desk(balancing=Balancing(interval_s=0.05, rest_intervals=0, logout_request_s=3)) as at:
+            peer = await at.session(1)
+            await at.session(2)
+            assert await asked_to_log_out(peer) == 3
+            await asyncio.sleep(0.2)
+            assert len(at.told(Kind.MOVE)) == 1
+
+    asyncio.run(main())
+
+
+# -- the other controller ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", FailoverManner)
+def test_a_controller_failover_ends_every_session_and_serves_again_after_the_gap(how: FailoverManner) -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peers = [await at.session(1), await at.session(2, THERE)]
+            failover = asyncio.create_task(at.operations.controller_failover(0.2, how))
+            await asyncio.sleep(0.05)
+            for address in (GROUP_ADDRESS, *PORTALS):
+                with pytest.raises(ConnectionRefusedError):
+                    await at.served.connect(address)
+            with pytest.raises(OperationError, match="under way"):
+                await at.operations.controller_failover()
+            lost, served = await failover
+            for peer in peers:
+                assert await peer.hears_the_end() == []
+            assert lost.words == f"controller lost (sessions end by {how.value}, the other controller serves in 0.2 s)"
+            assert served.words == "controller took over (its addresses are up)"
+            back = await at.served.connect(HERE)
+            assert isinstance(await back.login(1), LoginDone)
+            await back.send(ScsiCommand(itt=1, cmd_sn=back.cmd_sn, cdb=bytes(16)))
+            answer = await back.hear()
+            assert isinstance(answer, ScsiResponse)
+            assert sense_of(answer) == POWER_ON_OR_RESET
+            back.cmd_sn += 1
+            assert await back.read(4, 1) == block_data(4)
+
+    asyncio.run(main())
+
+
+def test_a_silent_controller_says_nothing_until_the_other_one_breaks_its_connections() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peer = await at.session(1)
+            failover = asyncio.create_task(at.operations.controller_failover(0.2, FailoverManner.SILENT))
+            await asyncio.sleep(0)
+            await peer.send(peer.read_command(0, 1))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(peer.hear(), 0.1)
+            await failover
+            assert await peer.hears_the_end() == []
+
+    asyncio.run(main())
+
+
+def test_a_portal_that_is_down_stays_down_over_a_failover() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            await at.operations.portal_down(HERE)
+            await at.operations.controller_failover(0)
+            assert await at.led_to(1) == THERE
+            with pytest.raises(ConnectionRefusedError):
+                await at.served.connect(HERE)
+            await at.operations.portal_up(HERE)
+            assert isinstance(await (await at.served.connect(HERE)).login(1), LoginDone)
+
+    asyncio.run(main())
+
+
+def test_a_portal_told_up_during_the_gap_is_up_after_it() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            await at.operations.portal_down(HERE)
+            failover = asyncio.create_task(at.operations.controller_failover(0.05))
+            await asyncio.sleep(0)
+            await at.operations.portal_up(HERE)
+            with pytest.raises(ConnectionRefusedError):
+                await at.served.connect(HERE)
+            await failover
+            assert isinstance(await (await at.served.connect(HERE)).login(1), LoginDone)
+
+    asyncio.run(main())
+
+
+# -- what cannot be done -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_there_is_named() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            discovery = await at.served.connect(HERE)
+            await discovery.send(b"")
+            refused = [
+                (lambda: at.operations.drain("10.0.0.1"), "10.0.0.1 is not a portal of ps100: " + ", ".join(PORTALS)),
+                (lambda: at.operations.undrain("x"), "x is not a portal"),
+                (lambda: at.operations.request_logout(77), "there is no connection 77"),
+                (lambda: at.operations.rebalance(0), "given 1 to 65535 s to log out, not 0"),
+                (lambda: at.operations.drain(HERE, 65536), "given 1 to 65535 s to log out, not 65536"),
+            ]
+            for operation, complaint in refused:
+                with pytest.raises(OperationError, match=complaint):
+                    operation()
+            for coroutine in (at.operations.portal_down("x"), at.operations.controller_failover(-1)):
+                with pytest.raises(OperationError):
+                    await coroutine
+
+    asyncio.run(main())
+
+
+def test_a_connection_without_a_session_is_not_a_path() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            await at.served.connect(HERE)
+            while not at.served.server.connections():
+                await asyncio.sleep(0.01)
+            (protocol,) = at.served.server.connections()
+            with pytest.raises(OperationError, match="is not a path"):
+                at.operations.request_logout(protocol.number)
+
+    asyncio.run(main())
