@@ -185,7 +185,8 @@ class ArrayProtocol(asyncio.Protocol):
     @property
     def session(self) -> Session | None:
         """The session this connection belongs to, None before its login is complete."""
-        return None if self._connection is None else self._connection.session
+        connection = self._connection
+        return None if connection is None or connection.login is not None else connection.session
 
     @property
     def answered(self) -> int:
