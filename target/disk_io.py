@@ -21,6 +21,8 @@ from target.disk import Disk
 from target.nexus import Nexus
 
 _FUA: Final = 0x08
+_IMMEDIATE: Final = 0x02
+"""Of SYNCHRONIZE CACHE: answer when it has begun. A failure is told to whoever synchronizes next."""
 _GOOD: Final = ScsiStatus.GOOD  # looking up an enum member costs a tenth of a read
 _CONDITION_MET: Final = ScsiResult(ScsiStatus.CONDITION_MET)
 
@@ -125,7 +127,8 @@ def _prefetcher(locate: Locate) -> Handler:
 def _synchronizer(locate: Locate) -> Handler:
     def synchronize_cache(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         disk.check_range(*locate(cdb))
-        return disk.flushed()
+        result = disk.flushed()
+        return GOOD if cdb[1] & _IMMEDIATE else result
 
     return synchronize_cache
 

@@ -2,6 +2,7 @@
 
 A read is answered on the spot: Data-In PDUs cut to what the initiator takes, the status inside the last of them when
 it is good (phase collapse, RFC 7143 11.7.2). A write waits here while its data comes in, asked for by R2T or not.
+A command that wants stable data on a slow medium waits for a flush, while those behind it go on; it has run by then.
 A task is allegiant to the connection its command came in on: its data comes and its response leaves there (4.2.3).
 """
 
@@ -16,10 +17,12 @@ from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, maker
+from iscsi.sense import MEDIUM_WRITE_ERROR
 from iscsi.transfer import WriteBuffer, residual, segments
 from iscsi.window import CommandWindow
-from target.command import DataDirection, ScsiResult
+from target.command import GOOD, DataDirection, ScsiResult
 from target.disk import MAX_TRANSFER_BYTES
+from target.flush import Flush
 from target.lun_map import LunMap
 from target.nexus import Nexus
 
@@ -49,6 +52,9 @@ class Allegiance(Protocol):
     def reject(self, reason: RejectReason, bad: Pdu) -> None:
         """Answer a PDU with a Reject that carries its header."""
 
+    def wake(self) -> None:
+        """Let out what was sent though nothing had arrived."""
+
 
 @dataclass(slots=True)
 class WaitingWrite:
@@ -56,6 +62,14 @@ class WaitingWrite:
 
     command: ScsiCommand
     buffer: WriteBuffer
+    connection: Allegiance
+
+
+@dataclass(slots=True)
+class WaitingAnswer:
+    """A command that has run; its answer waits for a flush."""
+
+    command: ScsiCommand
     connection: Allegiance
 
 
@@ -87,7 +101,7 @@ class TaskSet:
         self._luns = luns
         self._window = window
         self._on_preempt = on_preempt
-        self._waiting: dict[int, WaitingWrite] = {}
+        self._waiting: dict[int, WaitingWrite | WaitingAnswer] = {}
         self._buffer_bytes = buffer_bytes
         self._queued: dict[int, None] = {}  # task tags of writes that may not ask by R2T yet, oldest first
         self._admitted: dict[int, int] = {}  # those that may, and the bytes each will hold
@@ -96,14 +110,12 @@ class TaskSet:
 
     @property
     def waiting(self) -> int:
-        """How many writes wait for data."""
+        """How many commands wait for data or for a flush."""
         return len(self._waiting)
 
     def start(self, command: ScsiCommand, connection: Allegiance) -> None:
         """A command is due (in CmdSN order, or immediate), and came in on ``connection``."""
-        if command.itt in self._waiting:
-            connection.reject(RejectReason.TASK_IN_PROGRESS, command)
-            self._release(command)
+        if self._waiting and self._refuse(command, connection):
             return
         if not command.write:
             if command.data or not command.final:
@@ -121,17 +133,25 @@ class TaskSet:
         if buffer.complete:
             self._finish(command, buffer.content(), connection)
             return
-        if command.immediate and len(self._waiting) >= MAX_IMMEDIATE_TASKS + self._window.depth:
-            connection.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
-            return
         self._waiting[command.itt] = WaitingWrite(command, buffer, connection)
         self._queued[command.itt] = None
         self._admit()
 
+    def _refuse(self, command: ScsiCommand, connection: Allegiance) -> bool:
+        """Reject a command whose tag is in use, and an immediate one too many: those have no window to bound them."""
+        if command.itt in self._waiting:
+            connection.reject(RejectReason.TASK_IN_PROGRESS, command)
+            self._release(command)
+            return True
+        if command.immediate and len(self._waiting) >= MAX_IMMEDIATE_TASKS + self._window.depth:
+            connection.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, command)
+            return True
+        return False
+
     def data_out(self, pdu: DataOut, connection: Allegiance) -> None:
         """Data for a waiting write. Data of a task that has been aborted meanwhile is dropped in silence."""
         write = self._waiting.get(pdu.itt)
-        if write is None:
+        if not isinstance(write, WaitingWrite):
             return
         if write.connection is not connection:
             raise RemoteProtocolError(
@@ -147,24 +167,24 @@ class TaskSet:
 
     def abort(self, itt: int, connection: Allegiance) -> bool:
         """Forget one waiting task of this connection; no response will be sent for it. False when there is none."""
-        write = self._waiting.get(itt)
-        if write is None or write.connection is not connection:
+        task = self._waiting.get(itt)
+        if task is None or task.connection is not connection:
             return False
         self._forget(itt)
-        self._release(write.command)
+        self._release(task.command)
         self._admit()
         return True
 
     def abort_all(self, lun: int | None = None) -> int:
         """Forget the waiting tasks of one LUN, or of all; return how many there were."""
-        return len(self._drop(lambda write: lun is None or decode_lun(write.command.lun) == lun))
+        return len(self._drop(lambda task: lun is None or decode_lun(task.command.lun) == lun))
 
     def abort_connection(self, connection: Allegiance) -> list[int]:
         """Forget the waiting tasks that are allegiant to a connection; return the LUN of each."""
-        return [decode_lun(command.lun) for command in self._drop(lambda write: write.connection is connection)]
+        return [decode_lun(command.lun) for command in self._drop(lambda task: task.connection is connection)]
 
-    def _drop(self, unwanted: Callable[[WaitingWrite], bool]) -> list[ScsiCommand]:
-        dropped = [write.command for write in self._waiting.values() if unwanted(write)]
+    def _drop(self, unwanted: Callable[[WaitingWrite | WaitingAnswer], bool]) -> list[ScsiCommand]:
+        dropped = [task.command for task in self._waiting.values() if unwanted(task)]
         for command in dropped:
             self._forget(command.itt)
             self._release(command)
@@ -176,6 +196,7 @@ class TaskSet:
         while self._queued:
             itt = next(iter(self._queued))
             write = self._waiting[itt]
+            assert isinstance(write, WaitingWrite), "only writes are queued"
             needed = write.buffer.wanted
             if self._admitted and self._admitted_bytes + needed > self._buffer_bytes:
                 return
@@ -215,6 +236,9 @@ class TaskSet:
         """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
         lun = decode_lun(command.lun)
         result = self._luns.execute(lun, command.cdb, data_out, connection.nexus)
+        if result.pending is not None:
+            self._answer_after(result.pending, command, connection)
+            return
         if not command.immediate:
             self._window.release()
         if result.aborted:
@@ -224,6 +248,25 @@ class TaskSet:
         else:
             actual = self._data_out_length(command) if command.write else len(result.data)
             self._answer(command, result, 0, actual, connection)
+
+    def _answer_after(self, flush: Flush, command: ScsiCommand, connection: Allegiance) -> None:
+        """Answer when the flush has ended; the command keeps its tag and its place in the window until then.
+
+        Whatever ends the task meanwhile (an abort, a reset, the loss of the nexus) has taken it out of the waiting.
+        """
+        task = self._waiting[command.itt] = WaitingAnswer(command, connection)
+
+        def done(error: OSError | None) -> None:
+            if self._waiting.get(command.itt) is not task:
+                return
+            del self._waiting[command.itt]
+            self._release(command)
+            unit = self._luns.get(decode_lun(command.lun))
+            result = GOOD if error is None or unit is None else unit.check_condition(MEDIUM_WRITE_ERROR)
+            self._answer(command, result, 0, self._data_out_length(command) if command.write else 0, connection)
+            connection.wake()
+
+        flush.on_done(done)
 
     def _data_out_length(self, command: ScsiCommand) -> int:
         """Bytes the CDB itself says it takes from the initiator."""

@@ -6,29 +6,10 @@ import errno
 
 import pytest
 
-from target.flush import Done, Flusher, Job
+from target.flush import Flusher, Job
+from tests.support.by_hand import ByHand
 
 EIO = OSError(errno.EIO, "Input/output error")
-
-
-class ByHand:
-    """An offload whose jobs run when the test says so."""
-
-    def __init__(self) -> None:
-        self.jobs: list[tuple[Job, Done]] = []
-
-    def __call__(self, job: Job, done: Done) -> None:
-        self.jobs.append((job, done))
-
-    def run(self) -> None:
-        """Run the oldest job to its end."""
-        job, done = self.jobs.pop(0)
-        try:
-            job()
-        except OSError as error:
-            done(error)
-        else:
-            done(None)
 
 
 class Medium:
