@@ -138,6 +138,8 @@ class TargetConnection:
         match self._liveness.tick(now_ns):
             case Due.CLOSE:
                 self.close(self._liveness.why)
+            case Due.DISMISS:
+                self._dismiss(self._liveness.why)
             case Due.ABANDON:
                 self._break(self._liveness.why)
             case Due.PING if not self.session.discovery:  # discovery has texts only (4.3)
@@ -185,16 +187,17 @@ class TargetConnection:
             self.state = after(CONNECTION, self.state, CLOSED_ELSEWHERE[self.state])
         self._break(why)
 
-    def request_logout(self, within_s: int) -> None:
+    def request_logout(self, within_s: int, now_ns: int) -> None:
         """Ask the initiator to log out within so many seconds (async event 1, RFC 7143 11.9.1).
 
-        A discovery session is told nothing, its connection just ends (7.4.3).
+        If it does not, it is told that the connection is dropped (event 2), and it is. A discovery session is told
+        nothing, its connection just ends (7.4.3).
         """
         if self.login is None and self.session.discovery:
             self.close("the array ends discovery")
         elif self.state is ConnectionState.LOGGED_IN:
             self.state = after(CONNECTION, self.state, T.T11)
-            self._liveness.logout_requested(within_s)
+            self._liveness.logout_requested(within_s, now_ns)
             self.send(
                 AsyncMessage(event=AsyncEvent.LOGOUT_REQUEST, param3=within_s, **self.numbers(self.take_stat_sn()))
             )
@@ -257,6 +260,19 @@ class TargetConnection:
                 self.fail(error, pdu)
         if self.session.shared:
             self.session.wake(but=self)
+
+    def _dismiss(self, why: str) -> None:
+        """Announce the drop (async event 2: CID, Time2Wait, Time2Retain; RFC 7143 11.9.1), then close."""
+        self.send(
+            AsyncMessage(
+                event=AsyncEvent.CONNECTION_DROP,
+                param1=self.cid,
+                param2=self.session.params.default_time2wait,
+                param3=self.session.params.default_time2retain,
+                **self.numbers(self.take_stat_sn()),
+            )
+        )
+        self.close(why)
 
     def _break(self, why: str) -> None:
         """Drop the connection without a word."""

@@ -18,6 +18,8 @@ class Due(Enum):
     PING = auto()
     CLOSE = auto()
     """End the connection in order; `Liveness.why` says for what."""
+    DISMISS = auto()
+    """The same, of an initiator that was asked to log out and did not: it is told that it is dropped."""
     ABANDON = auto()
     """Drop it without a word: nobody is listening."""
 
@@ -41,9 +43,9 @@ class Liveness:
         self._login = False
         self._arm(self.last_heard_ns)
 
-    def logout_requested(self, within_s: int) -> None:
-        """The initiator was asked to log out (async event 1): it has so many seconds from when it was last heard."""
-        self._leave_by_ns = self.last_heard_ns + round(within_s * 1e9)
+    def logout_requested(self, within_s: int, now_ns: int) -> None:
+        """The initiator was asked to log out (async event 1): it has so many seconds from now."""
+        self._leave_by_ns = now_ns + round(within_s * 1e9)
         self._arm(self.last_heard_ns)
 
     def tick(self, now_ns: int) -> Due:
@@ -54,7 +56,7 @@ class Liveness:
         if self._login:
             return self._end(Due.CLOSE, f"no login within {limits.login_timeout_s:g} s")
         if self._leave_by_ns is not None and now_ns >= self._leave_by_ns:
-            return self._end(Due.CLOSE, "no logout within the time it was asked for")
+            return self._end(Due.DISMISS, "no logout within the time it was asked for")
         if self.pinged_ns is not None and now_ns - self.pinged_ns >= round(limits.nop_timeout_s * 1e9):
             return self._end(Due.ABANDON, f"silent for {(now_ns - self.last_heard_ns) / 1e9:g} s")
         ping = self.pinged_ns is None and self._pings and now_ns - self.last_heard_ns >= self._interval_ns

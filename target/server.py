@@ -196,7 +196,7 @@ class ArrayProtocol(asyncio.Protocol):
     def request_logout(self, within_s: int) -> None:
         """Ask the initiator to log out (async event 1)."""
         if self._connection is not None:
-            self._connection.request_logout(within_s)
+            self._connection.request_logout(within_s, self._now())
             self._flush(self._connection)
 
     def forget(self) -> None:

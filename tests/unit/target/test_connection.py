@@ -163,8 +163,8 @@ def test_logout_waits_for_the_commands_before_it_and_ignores_those_behind() -> N
 
 def test_the_array_can_ask_for_a_logout() -> None:
     peer = logged_in(make_group())
-    peer.connection.request_logout(10)
-    peer.connection.request_logout(10)
+    peer.connection.request_logout(10, peer.now_ns)
+    peer.connection.request_logout(10, peer.now_ns)
     (event,) = peer.hear()
     assert isinstance(event, AsyncMessage)
     assert (event.event, event.param3) == (AsyncEvent.LOGOUT_REQUEST, 10)
@@ -176,18 +176,29 @@ def test_the_array_can_ask_for_a_logout() -> None:
 
 def test_who_does_not_log_out_when_asked_is_sent_away() -> None:
     peer = logged_in(make_group())
-    peer.connection.request_logout(10)
+    peer.connection.request_logout(10, peer.now_ns)
     peer.hear()
     peer.pass_time(9.9)
     assert not peer.connection.closing
-    peer.pass_time(0.2)
+    (event,) = peer.pass_time(0.2)
+    assert isinstance(event, AsyncMessage)
+    assert (event.event, event.param1, event.param2, event.param3) == (AsyncEvent.CONNECTION_DROP, 0, 2, 0)
     assert peer.connection.closing
     assert peer.connection.why_closed == "no logout within the time it was asked for"
 
 
+def test_an_initiator_that_was_silent_for_long_has_the_whole_time_to_log_out() -> None:
+    peer = logged_in(make_group(limits=Limits(nop_interval_s=0)))
+    peer.pass_time(3600)
+    peer.connection.request_logout(10, peer.now_ns)
+    peer.hear()
+    peer.pass_time(9.9)
+    assert not peer.connection.closing
+
+
 def test_a_discovery_session_is_closed_instead() -> None:
     peer = discovering(make_group())
-    peer.connection.request_logout(10)
+    peer.connection.request_logout(10, peer.now_ns)
     assert peer.hear() == []
     assert peer.connection.closing
 

@@ -46,6 +46,14 @@ def test_a_logout_that_was_asked_for_has_its_time_with_and_without_pings() -> No
     for limits in (LIMITS, Limits(nop_interval_s=0)):
         waits = Liveness(limits, 0)
         waits.logged_in()
-        waits.logout_requested(10)
+        waits.logout_requested(10, 0)
         assert waits.deadline_ns == 10 * SECOND
-        assert waits.tick(10 * SECOND) is Due.CLOSE
+        assert waits.tick(10 * SECOND) is Due.DISMISS
+
+
+def test_the_time_for_a_logout_begins_when_it_is_asked_for_however_long_nothing_was_heard() -> None:
+    waits = Liveness(LIMITS, 0)
+    waits.logged_in()
+    waits.logout_requested(10, 15 * SECOND)
+    assert waits.tick(24 * SECOND) is Due.PING
+    assert waits.tick(25 * SECOND) is Due.DISMISS
