@@ -29,7 +29,7 @@ from initiator_model.tasks import Task
 from initiator_model.wire import Wire
 from iscsi.constants import BHS_LENGTH, RESERVED_TAG, AsyncEvent, LogoutReason, LogoutResult, RejectReason
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import BrokenStream, DamagedPdu, Framer, Received
+from iscsi.framer import BrokenStream, DamagedPdu, Framer, LostPdu, Received, RefusedPdu
 from iscsi.login_initiator import LoginDone
 from iscsi.pdu import (
     R2T,
@@ -249,8 +249,10 @@ def _reason(code: int) -> str:
 
 
 def _unexpected(pdu: Received) -> RemoteProtocolError:
-    if isinstance(pdu, BrokenStream):
+    if isinstance(pdu, BrokenStream | RefusedPdu):
         return pdu.error
     if isinstance(pdu, DamagedPdu):
         return RemoteProtocolError(f"data digest error in a {pdu.pdu.OPCODE.name}")
+    if isinstance(pdu, LostPdu):
+        return RemoteProtocolError("header digest error")
     return RemoteProtocolError(f"a {pdu.OPCODE.name} has no place in an initiator's full feature phase")

@@ -26,6 +26,7 @@ class RemoteProtocolError(ProtocolError):
 
     ``login_status`` is what a target answers when it happens during login, ``reject_reason`` what it answers in the
     full-feature phase; either may be None where the RFC asks for the connection to be dropped without an answer.
+    ``header`` is the header of a PDU that was refused before it could be made one, for the Reject to give back.
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class RemoteProtocolError(ProtocolError):
         *,
         login_status: LoginStatus | None = None,
         reject_reason: RejectReason | None = None,
+        header: bytes = b"",
     ) -> None:
         super().__init__(message)
         self.login_status = login_status
         self.reject_reason = reject_reason
+        self.header = header

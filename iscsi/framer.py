@@ -3,6 +3,10 @@
 TCP hands over whatever has arrived; the framer keeps what is not yet a whole PDU and refuses, as soon as the 48-byte
 header is in, anything larger than it was told to take. Nothing is copied more often than joining chunks and cutting
 the data segment out demands.
+
+After a header digest error the length in the header cannot be believed, so the next PDU's beginning has to be known by
+other means (7.8). With `resynchronise` the framer goes by the length nevertheless, once something sound is found where
+it leads: the data segment's own digest, or the digest of the header behind it. Otherwise the stream is broken there.
 """
 
 from __future__ import annotations
@@ -30,13 +34,28 @@ class DamagedPdu:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedPdu:
+    """A PDU that was framed, but whose opcode or AHS RFC 7143 does not know: its header, for the Reject."""
+
+    header: bytes
+    error: RemoteProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class LostPdu:
+    """A PDU whose header failed its digest: nothing it says counts, but the stream goes on behind it."""
+
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class BrokenStream:
     """What stands in the place of everything after a fault that leaves the next PDU's beginning unknown."""
 
     error: RemoteProtocolError
 
 
-Received = Pdu | DamagedPdu | BrokenStream
+Received = Pdu | DamagedPdu | RefusedPdu | LostPdu | BrokenStream
 """What a framer hands over."""
 
 
@@ -44,8 +63,8 @@ class Framer:
     """Turns a byte stream into PDUs.
 
     ``max_data_segment_length`` bounds the data segment of one PDU, in bytes; the AHS is bounded by its one-byte length
-    field. ``header_digest`` and ``data_digest`` are switched on when login ends. Memory held never exceeds one maximal
-    PDU plus one received chunk.
+    field. ``header_digest`` and ``data_digest`` are switched on when login ends, and above ErrorRecoveryLevel 0
+    ``resynchronise``. Memory held never exceeds one maximal PDU, one header and one received chunk.
     """
 
     __slots__ = (
@@ -56,12 +75,14 @@ class Framer:
         "data_digest",
         "header_digest",
         "max_data_segment_length",
+        "resynchronise",
     )
 
     def __init__(self, max_data_segment_length: int) -> None:
         self.max_data_segment_length = max_data_segment_length
         self.header_digest = False
         self.data_digest = False
+        self.resynchronise = False
         self._chunks: list[bytes] = []
         self._have = 0
         self._need = BHS_LENGTH
@@ -77,8 +98,8 @@ class Framer:
 
         With a ``limit`` the rest stays buffered until the next call (with ``b""`` if need be): a login uses it, since
         digests and sizes may change between one PDU and the next. Raises RemoteProtocolError for a data segment above
-        the limit, a header digest error, an opcode that does not exist, or an AHS where none may be. Where the next
-        PDU begins is then unknown, so every later call raises as well and keeps nothing. PDUs that came in the same
+        the limit and for a header digest error that cannot be passed over. Where the next PDU begins is then unknown,
+        so every later call raises as well and keeps nothing. PDUs that came in the same
         bytes before the fault are returned, with a `BrokenStream` behind them: what is acted on must not depend on how
         TCP cut the stream.
         """
@@ -121,13 +142,16 @@ class Framer:
             if after > end:
                 self._need = after - position
                 break
-            pdus.append(decode_at(buffer, position, b"", buffer[start : start + lengths]))
+            try:
+                pdus.append(decode_at(buffer, position, b"", buffer[start : start + lengths]))
+            except RemoteProtocolError as error:
+                pdus.append(RefusedPdu(buffer[position:start], error))
             position = after
         self._have = left = end - position
         if left:
             self._chunks.append(buffer[position:])
 
-    def _take_unusual(self, buffer: bytes, position: int, lengths: int) -> tuple[Pdu | DamagedPdu | None, int]:
+    def _take_unusual(self, buffer: bytes, position: int, lengths: int) -> tuple[Received | None, int]:
         """One PDU that may have an AHS and digests, and its size; or None and the size it has at least.
 
         A header digest is checked before the length in the header is believed: a damaged length would otherwise have
@@ -137,28 +161,57 @@ class Framer:
         length = lengths & 0xFFFFFF
         header_end = position + BHS_LENGTH + (lengths >> 24 << 2)
         data_start = header_end
+        sound = True
         if self.header_digest:
             data_start += 4
             if end < data_start:
                 return None, data_start - position
-            if crc32c(buffer[position:header_end]).to_bytes(4, "little") != buffer[header_end:data_start]:
+            sound = self._header_is_sound(buffer, position)
+            if not sound and not self.resynchronise:
                 raise RemoteProtocolError(f"header digest error in a PDU that begins with 0x{buffer[position]:02x}")
         if length > self.max_data_segment_length:
+            if not sound:
+                raise RemoteProtocolError(f"header digest error in a PDU that seems to have {length} bytes of data")
             raise RemoteProtocolError(
                 f"{_name(buffer[position])} announces a data segment of {length} bytes; "
                 f"the limit here is {self.max_data_segment_length}",
-                reject_reason=RejectReason.INVALID_PDU_FIELD,
+                reject_reason=RejectReason.PROTOCOL_ERROR,
+                header=buffer[position:header_end],
             )
         data_end = data_start + length
         padded_end = data_end + (-length & 3)
         pdu_end = padded_end + 4 if length and self.data_digest else padded_end
         if end < pdu_end:
             return None, pdu_end - position
-        pdu = decode_at(buffer, position, buffer[position + BHS_LENGTH : header_end], buffer[data_start:data_end])
         digest = buffer[padded_end:pdu_end]
-        if digest and crc32c(buffer[data_start:padded_end]).to_bytes(4, "little") != digest:
+        whole = digest != b"" and crc32c(buffer[data_start:padded_end]).to_bytes(4, "little") == digest
+        if not sound:
+            return self._pass_over(buffer, position, pdu_end, whole)
+        try:
+            pdu = decode_at(buffer, position, buffer[position + BHS_LENGTH : header_end], buffer[data_start:data_end])
+        except RemoteProtocolError as error:
+            return RefusedPdu(buffer[position:header_end], error), pdu_end - position
+        if digest and not whole:
             return DamagedPdu(pdu, buffer[position:header_end]), pdu_end - position
         return pdu, pdu_end - position
+
+    def _pass_over(self, buffer: bytes, position: int, pdu_end: int, whole: bool) -> tuple[Received | None, int]:
+        """A damaged header: believe its lengths only when the data segment or the next header bears them out."""
+        if not whole:
+            next_end = pdu_end + BHS_LENGTH + 4
+            if len(buffer) >= next_end:
+                next_end += buffer[pdu_end + 4] << 2
+            if len(buffer) < next_end:
+                return None, next_end - position
+            if not self._header_is_sound(buffer, pdu_end):
+                raise RemoteProtocolError("header digest error, and nothing sound where the next PDU should begin")
+        return LostPdu(pdu_end - position), pdu_end - position
+
+    def _header_is_sound(self, buffer: bytes, position: int) -> bool:
+        """The digest behind a header and its AHS, all of which are in the buffer."""
+        end = position + BHS_LENGTH + (buffer[position + 4] << 2)
+        digest: bytes = crc32c(buffer[position:end]).to_bytes(4, "little")
+        return digest == buffer[end : end + 4]
 
     def receive_eof(self) -> None:
         """The peer sent its FIN. Raises RemoteProtocolError when that cuts a PDU in two."""

@@ -1,9 +1,9 @@
 """Moving a command's data: Data-In runs, unsolicited and solicited Data-Out, residuals (RFC 7143 4.2.5.2, 11.7, 11.8).
 
 Both sides plan from the same functions. `segments` cuts a transfer into data segments and bursts; `DataOutPlan` says
-what a write sends unasked; `WriteBuffer` is the target's memory of what has arrived and what must still be asked for;
-`ReadBuffer` the initiator's. Order is checked as DataPDUInOrder=Yes and DataSequenceInOrder=Yes demand, the only
-values this project's ends negotiate at ErrorRecoveryLevel 0.
+what a write sends unasked; `ReadBuffer` is the initiator's memory of what has arrived, in the order that
+DataPDUInOrder=Yes and DataSequenceInOrder=Yes demand, the only values the host of this project negotiates. The target's
+memory of a write is `iscsi.write_buffer`.
 """
 
 from __future__ import annotations
@@ -117,122 +117,6 @@ def data_out_run(
             buffer_offset=part.offset,
             data=data[part.offset : part.offset + part.length],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """A stretch of a write the target asks for: an R2T's Buffer Offset and Desired Data Transfer Length."""
-
-    ttt: int
-    r2t_sn: int
-    offset: int
-    length: int
-
-
-class WriteBuffer:
-    """The data of one write at the target: what came, what was asked for, what is still missing.
-
-    ``expected`` is the command's Expected Data Transfer Length in bytes. ``wanted`` is how much of it the command
-    can use: no R2T asks for more, so it and FirstBurstLength bound the memory.
-    """
-
-    __slots__ = (
-        "_asked",
-        "_data_sn",
-        "_first",
-        "_parts",
-        "_unsolicited",
-        "expected",
-        "open_bursts",
-        "r2t_sn",
-        "received",
-        "wanted",
-    )
-
-    def __init__(
-        self,
-        expected: int,
-        immediate: bytes,
-        more_unsolicited: bool,
-        params: SessionParameters,
-        wanted: int | None = None,
-    ) -> None:
-        if immediate and not params.immediate_data:
-            raise RemoteProtocolError("immediate data arrived although ImmediateData=No was negotiated")
-        if more_unsolicited and params.initial_r2t:
-            raise RemoteProtocolError("unsolicited data was announced although InitialR2T=Yes was negotiated")
-        if len(immediate) > min(expected, params.first_burst_length):
-            raise RemoteProtocolError(
-                f"{len(immediate)} bytes of immediate data; at most min(FirstBurstLength "
-                f"{params.first_burst_length}, expected length {expected}) may come"
-            )
-        self.expected = expected
-        self.wanted = expected if wanted is None else min(wanted, expected)
-        self._parts: list[bytes] = [immediate] if immediate else []
-        self.received = len(immediate)
-        self._first = min(expected, params.first_burst_length)
-        self._unsolicited = more_unsolicited
-        self._data_sn = 0
-        self._asked = self._first if more_unsolicited else self.received
-        self.open_bursts: list[Burst] = []
-        self.r2t_sn = 0
-
-    @property
-    def complete(self) -> bool:
-        """All wanted bytes are here and nothing asked for or announced is open."""
-        return self.received >= self.wanted and not self._unsolicited and not self.open_bursts
-
-    @property
-    def data_due(self) -> bool:
-        """Data-Out PDUs are still on their way, asked for or announced."""
-        return self._unsolicited or bool(self.open_bursts)
-
-    def next_burst(self, ttt: int, params: SessionParameters) -> Burst | None:
-        """The next R2T to send, if one is wanted now and MaxOutstandingR2T allows it."""
-        if self._unsolicited or self._asked >= self.wanted or len(self.open_bursts) >= params.max_outstanding_r2t:
-            return None
-        burst = Burst(ttt, self.r2t_sn, self._asked, min(params.max_burst_length, self.wanted - self._asked))
-        self.r2t_sn += 1
-        self._asked += burst.length
-        self.open_bursts.append(burst)
-        return burst
-
-    def take(self, pdu: DataOut) -> None:
-        """Take one Data-Out PDU. Raises RemoteProtocolError when it is not the next byte of what is due."""
-        if pdu.ttt == RESERVED_TAG:
-            if not self._unsolicited:
-                raise RemoteProtocolError("unexpected unsolicited data: none was announced for this task")
-            end = self._first
-        else:
-            if not self.open_bursts or self.open_bursts[0].ttt != pdu.ttt:
-                raise RemoteProtocolError(f"Data-Out for target transfer tag 0x{pdu.ttt:08x}, which is not the one due")
-            end = self.open_bursts[0].offset + self.open_bursts[0].length
-        if pdu.data_sn != self._data_sn:
-            raise RemoteProtocolError(f"Data-Out with DataSN {pdu.data_sn} where {self._data_sn} was due")
-        after = pdu.buffer_offset + len(pdu.data)
-        if pdu.buffer_offset != self.received or after > end:
-            raise RemoteProtocolError(
-                f"Data-Out carries bytes {pdu.buffer_offset} to {after}; "
-                f"due is what follows byte {self.received} up to {end}"
-            )
-        if pdu.final != (after == end):
-            raise RemoteProtocolError(
-                f"Data-Out {'ends' if pdu.final else 'does not end'} its sequence at byte {after}; it should at {end}"
-            )
-        if pdu.data:
-            self._parts.append(pdu.data)
-        self.received = after
-        self._data_sn += 1
-        if pdu.final:
-            self._data_sn = 0
-            if pdu.ttt == RESERVED_TAG:
-                self._unsolicited = False
-            else:
-                self.open_bursts.pop(0)
-
-    def content(self) -> bytes:
-        """What has arrived, in order."""
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
 class ReadBuffer:

@@ -58,6 +58,8 @@ class DataDirection(Enum):
     NONE = "none"
     IN = "in"
     OUT = "out"
+    BOTH = "both"
+    """As many bytes out as in."""
 
 
 class Access(Enum):

@@ -146,6 +146,8 @@ class Limits:
     """Answers held for a peer that does not read; above it no further command is taken from that connection."""
     write_buffer_bytes: int = 32 << 20
     """Data of writes a connection may have on its way by R2T; a write above it waits for its R2T until others end."""
+    data_timeout_s: float = 5.0
+    """How long the rest of a write's data is waited for once some of it is known to be lost or wrong."""
     linger_s: float = 5.0
     """How long a connection that is being closed may take to read its last answers."""
     ticket_lifetime_s: float = 15.0
@@ -162,7 +164,7 @@ class Limits:
         for name in ("output_high_bytes", "write_buffer_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("login_timeout_s", "nop_timeout_s", "ticket_lifetime_s", "linger_s"):
+        for name in ("login_timeout_s", "nop_timeout_s", "data_timeout_s", "ticket_lifetime_s", "linger_s"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0 s, not {getattr(self, name)}")
         if self.nop_interval_s < 0:

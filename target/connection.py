@@ -145,6 +145,9 @@ class TargetConnection:
             case Due.PING if not self.session.discovery:  # discovery has texts only (4.3)
                 self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
                 self.send(NopIn(ttt=self._ping_tag, **self.numbers()))
+            case Due.DATA if self.session.tasks is not None:
+                self._liveness.wait_for_data(self.tasks.end_stalled(now_ns))
+                self.session.wake(but=self)
 
     # -- what the session and the server call ----------------------------------------------------------------------
 
@@ -157,6 +160,7 @@ class TargetConnection:
         self.one_pdu_bytes = min(params.peer_max_recv_data_segment_length, params.max_burst_length)
         self.framer.header_digest = params.header_digest
         self.framer.data_digest = params.data_digest
+        self.framer.resynchronise = params.error_recovery_level > 0
         self.texts = TextExchange(self.group, session, params.peer_max_recv_data_segment_length)
         self._handlers = DISCOVERY
         if session.tasks is not None:
@@ -186,6 +190,10 @@ class TargetConnection:
         if self.state in CLOSED_ELSEWHERE:
             self.state = after(CONNECTION, self.state, CLOSED_ELSEWHERE[self.state])
         self._break(why)
+
+    def data_deadline(self) -> int:
+        """When data that ought to come now is given up, in nanoseconds."""
+        return self._liveness.data_deadline()
 
     def request_logout(self, within_s: int, now_ns: int) -> None:
         """Ask the initiator to log out within so many seconds (async event 1, RFC 7143 11.9.1).
@@ -235,10 +243,13 @@ class TargetConnection:
     def fail(self, error: RemoteProtocolError, bad: Received | None = None) -> None:
         """A rule was broken: say so by a Reject where the RFC has a reason for it, and close.
 
-        A Reject has to carry the header of the bad PDU. What the framer could not make a PDU of has none to give.
+        A Reject has to carry the header of the bad PDU, so there is none where the header itself is damaged.
         """
-        if isinstance(bad, Pdu) and error.reject_reason is not None:
-            self.reject(error.reject_reason, bad)
+        if error.reject_reason is not None and self.login is None:
+            if isinstance(bad, Pdu):
+                self.reject(error.reject_reason, bad)
+            elif error.header:
+                self.reject_header(error.reject_reason, error.header)
         self.close(str(error))
 
     def close(self, why: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from iscsi.constants import RESERVED_TAG, RejectReason, TmfFunction, TmfResult
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import BrokenStream, DamagedPdu
+from iscsi.framer import BrokenStream, DamagedPdu, LostPdu, RefusedPdu
 from iscsi.pdu import (
     DataOut,
     LogoutRequest,
@@ -84,8 +84,20 @@ def _snack(connection: TargetConnection, pdu: SnackRequest) -> None:
 
 
 def _damaged(connection: TargetConnection, pdu: DamagedPdu) -> None:
+    """The PDU is discarded; of a Data-Out its header still says what has to come again (7.8)."""
     connection.reject_header(RejectReason.DATA_DIGEST_ERROR, pdu.header)
-    connection.close("data digest error")
+    if isinstance(pdu.pdu, DataOut) and not connection.session.discovery:
+        connection.tasks.damaged(pdu.pdu, connection)
+
+
+def _refused(connection: TargetConnection, pdu: RefusedPdu) -> None:
+    assert pdu.error.reject_reason is not None, "what cannot be made a PDU has a reason"
+    connection.reject_header(pdu.error.reject_reason, pdu.header)
+
+
+def _lost(connection: TargetConnection, pdu: LostPdu) -> None:
+    if not connection.session.discovery:
+        connection.tasks.lost(connection)
 
 
 def _broken(connection: TargetConnection, stream: BrokenStream) -> None:
@@ -159,6 +171,8 @@ DISCOVERY: Final[Handlers] = MappingProxyType(
         LogoutRequest: _numbered,
         SnackRequest: _snack,
         DamagedPdu: _damaged,
+        RefusedPdu: _refused,
+        LostPdu: _lost,
         BrokenStream: _broken,
     }
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from iscsi.framer import RefusedPdu
 from iscsi.login_target import TargetLogin, TargetLoginDone, TargetLoginEnded
 from iscsi.pdu import LoginRequest
 from target.arrival import Arrival
@@ -48,6 +49,8 @@ class LoginEntry:
             if not pdus:
                 return
             request = pdus[0]
+            if isinstance(request, RefusedPdu):
+                raise request.error
             if not isinstance(request, LoginRequest):
                 for refusal in login.receive_other():
                     connection.send(refusal)

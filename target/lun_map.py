@@ -14,7 +14,7 @@ from iscsi.constants import ScsiStatus
 from iscsi.inquiry import NOT_SUPPORTED, StandardInquiry
 from iscsi.lun import MAX_LUN
 from iscsi.scsi import CDB_LENGTH, ScsiOpcode
-from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY
+from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY, Sense
 from target.command import CheckCondition, DataDirection, ScsiResult
 from target.disk_description import report_luns
 from target.lun import LogicalUnit
@@ -66,6 +66,13 @@ class LunMap:
         """As ``LogicalUnit.transfer_length``; None where there is no unit."""
         unit = self._units.get(lun)
         return None if unit is None else unit.transfer_length(cdb)
+
+    def check_condition(self, lun: int, condition: Sense) -> ScsiResult:
+        """How a command ends that the transport itself refuses, in the sense format of the unit at ``lun``."""
+        unit = self._units.get(lun)
+        if unit is None:
+            return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", condition.fixed())
+        return unit.check_condition(condition)
 
     def close(self) -> None:
         """Flush and release all stores."""

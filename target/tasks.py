@@ -1,7 +1,9 @@
 """SCSI tasks of one session: from a command to its status, by way of the data it moves.
 
-A read is answered on the spot: Data-In PDUs cut to what the initiator takes, the status inside the last of them when
-it is good (phase collapse, RFC 7143 11.7.2). A write waits here while its data comes in, asked for by R2T or not.
+A read is answered on the spot. A write waits here while its data comes in, asked for by R2T or not; what is wrong with
+its data ends it with a CHECK CONDITION once all of the data that is on its way has come (RFC 7143 7.8, 11.4.7.2), so
+that none of it can be taken for another task's. Answers are made by `target.answers`.
+
 A command that wants stable data on a slow medium waits for a flush, while those behind it go on; it has run by then.
 A task is allegiant to the connection its command came in on: its data comes and its response leaves there (4.2.3).
 """
@@ -10,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
-from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
+from iscsi.ahs import parse_ahs
+from iscsi.constants import RESERVED_TAG, RejectReason
 from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
-from iscsi.negotiation import SessionParameters
-from iscsi.pdu import R2T, DataIn, DataOut, Pdu, ScsiCommand, ScsiResponse, maker
-from iscsi.sense import MEDIUM_WRITE_ERROR
-from iscsi.transfer import WriteBuffer, residual, segments
+from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
+from iscsi.sense import MEDIUM_WRITE_ERROR, UNEXPECTED_UNSOLICITED_DATA, Sense
 from iscsi.window import CommandWindow
-from target.command import GOOD, DataDirection, ScsiResult
+from iscsi.write_buffer import WriteBuffer
+from target.answers import Recipient, answer_bidirectional, answer_read, respond
+from target.command import GOOD, DataDirection
 from target.disk import MAX_TRANSFER_BYTES
 from target.flush import Flush
 from target.lun_map import LunMap
@@ -30,24 +33,10 @@ MAX_IMMEDIATE_TASKS = 8
 """Immediate commands a session may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
 
 
-_data_in = maker(DataIn)
-_GOOD = ScsiStatus.GOOD  # an enum's attribute is slow to look up
+class Allegiance(Recipient, Protocol):
+    """What tasks need of the connection they are allegiant to: it numbers and sends, in order."""
 
-
-class Allegiance(Protocol):
-    """What tasks need of the connection they are allegiant to: it numbers and sends, in order.
-
-    ``params`` are the session's with this connection's own lengths; ``one_pdu_bytes`` is the most that one Data-In PDU
-    may carry and still end its burst.
-    """
-
-    stat_sn: int
     nexus: Nexus
-    params: SessionParameters
-    one_pdu_bytes: int
-
-    def send(self, pdu: Pdu) -> None:
-        """Queue a PDU for the wire."""
 
     def reject(self, reason: RejectReason, bad: Pdu) -> None:
         """Answer a PDU with a Reject that carries its header."""
@@ -55,21 +44,27 @@ class Allegiance(Protocol):
     def wake(self) -> None:
         """Let out what was sent though nothing had arrived."""
 
+    def data_deadline(self) -> int:
+        """When data is given up if the wait for it begins now; the connection calls `TaskSet.end_stalled` then."""
+
 
 @dataclass(slots=True)
 class WaitingWrite:
-    """A write whose data is not all here yet."""
+    """A write whose data is not all here yet. ``cdb`` is whole; ``read_length`` is a bidirectional command's."""
 
     command: ScsiCommand
+    cdb: bytes
+    read_length: int
     buffer: WriteBuffer
     connection: Allegiance
 
 
 @dataclass(slots=True)
 class WaitingAnswer:
-    """A command that has run; its answer waits for a flush."""
+    """A command that has run; its answer waits for a flush. ``moved``: the bytes it took from the initiator."""
 
     command: ScsiCommand
+    moved: int
     connection: Allegiance
 
 
@@ -86,6 +81,7 @@ class TaskSet:
         "_luns",
         "_next_ttt",
         "_on_preempt",
+        "_overdue",
         "_queued",
         "_waiting",
         "_window",
@@ -106,6 +102,7 @@ class TaskSet:
         self._queued: dict[int, None] = {}  # task tags of writes that may not ask by R2T yet, oldest first
         self._admitted: dict[int, int] = {}  # those that may, and the bytes each will hold
         self._admitted_bytes = 0
+        self._overdue: dict[int, int] = {}  # those whose data must end, and by when
         self._next_ttt = 0
 
     @property
@@ -115,14 +112,29 @@ class TaskSet:
 
     def start(self, command: ScsiCommand, connection: Allegiance) -> None:
         """A command is due (in CmdSN order, or immediate), and came in on ``connection``."""
-        if self._waiting and self._refuse(command, connection):
+        if self._waiting and self._reject(command, connection):
             return
         if not command.write:
-            if command.data or not command.final:
-                raise RemoteProtocolError("a command without the W bit carries or announces data")
-            self._finish(command, b"", connection)
-            return
-        wanted = self._data_out_length(command)
+            if not command.final:
+                raise RemoteProtocolError(
+                    "a command with neither the W nor the F bit", reject_reason=RejectReason.INVALID_PDU_FIELD
+                )
+            if command.data:
+                self._refuse(command, UNEXPECTED_UNSOLICITED_DATA, connection)
+                return
+            if not command.ahs:
+                self._finish(command, command.cdb, b"", connection)
+                return
+        cdb, read_length = command.cdb, 0
+        if command.ahs:
+            try:
+                headers = parse_ahs(command.ahs)
+            except RemoteProtocolError:
+                connection.reject(RejectReason.INVALID_PDU_FIELD, command)
+                self._release(command)
+                return
+            cdb, read_length = cdb + headers.cdb_rest, headers.read_length or 0
+        wanted = self._data_out_length(command, cdb) if command.write else 0
         buffer = WriteBuffer(
             command.edtl,
             command.data,
@@ -130,14 +142,17 @@ class TaskSet:
             connection.params,
             wanted if wanted <= MAX_TRANSFER_BYTES else 0,  # the device server will refuse it: ask for nothing
         )
+        write = WaitingWrite(command, cdb, read_length, buffer, connection)
         if buffer.complete:
-            self._finish(command, buffer.content(), connection)
+            self._end(write)
             return
-        self._waiting[command.itt] = WaitingWrite(command, buffer, connection)
+        self._waiting[command.itt] = write
         self._queued[command.itt] = None
+        if buffer.fault is not None:
+            self._set_overdue(write)
         self._admit()
 
-    def _refuse(self, command: ScsiCommand, connection: Allegiance) -> bool:
+    def _reject(self, command: ScsiCommand, connection: Allegiance) -> bool:
         """Reject a command whose tag is in use, and an immediate one too many: those have no window to bound them."""
         if command.itt in self._waiting:
             connection.reject(RejectReason.TASK_IN_PROGRESS, command)
@@ -157,13 +172,33 @@ class TaskSet:
             raise RemoteProtocolError(
                 "Data-Out on another connection than its command", reject_reason=RejectReason.PROTOCOL_ERROR
             )
-        write.buffer.take(pdu)
-        if write.buffer.complete:
-            self._forget(pdu.itt)
-            self._finish(write.command, write.buffer.content(), connection)
-            self._admit()
-        elif pdu.final and pdu.itt in self._admitted:
-            self._ask(write)
+        buffer = write.buffer
+        if not buffer.take(pdu):
+            if connection.params.error_recovery_level == 0:  # else what a recovery R2T asked for again may still come
+                connection.reject(RejectReason.INVALID_PDU_FIELD, pdu)
+        elif pdu.final or buffer.fault is not None:
+            self._go_on(write)
+
+    def damaged(self, pdu: DataOut, connection: Allegiance) -> None:
+        """A Data-Out PDU whose data failed its digest; the Reject is the connection's."""
+        write = self._waiting.get(pdu.itt)
+        if isinstance(write, WaitingWrite) and write.connection is connection and write.buffer.take_damaged(pdu):
+            self._go_on(write)
+
+    def lost(self, connection: Allegiance) -> None:
+        """A PDU was passed over and nothing is known of it: it may have been the last of a sequence (7.9)."""
+        for write in self._waiting.values():
+            if isinstance(write, WaitingWrite) and write.connection is connection and write.buffer.data_due:
+                self._set_overdue(write)
+
+    def end_stalled(self, now_ns: int) -> int | None:
+        """Give up data that was to come by now; when to look again, None when nothing more is waited for."""
+        for itt in [itt for itt, deadline_ns in self._overdue.items() if deadline_ns <= now_ns]:
+            write = self._waiting.get(itt)  # executing one task may have aborted another
+            if isinstance(write, WaitingWrite) and self._overdue.pop(itt, None) is not None:
+                write.buffer.end_stalled()
+                self._go_on(write)
+        return min(self._overdue.values(), default=None)
 
     def abort(self, itt: int, connection: Allegiance) -> bool:
         """Forget one waiting task of this connection; no response will be sent for it. False when there is none."""
@@ -191,6 +226,32 @@ class TaskSet:
         self._admit()
         return dropped
 
+    def _go_on(self, write: WaitingWrite) -> None:
+        """A sequence of the write has ended, or something was wrong with it."""
+        buffer, itt = write.buffer, write.command.itt
+        if buffer.complete:
+            self._forget(itt)
+            self._end(write)
+            self._admit()
+        elif buffer.fault is not None:
+            self._set_overdue(write)
+        elif itt in self._admitted:
+            self._ask(write)
+
+    def _end(self, write: WaitingWrite) -> None:
+        """All data that is to come has come."""
+        buffer, command = write.buffer, write.command
+        if buffer.fault is not None:
+            self._refuse(command, buffer.fault, write.connection)
+        elif command.read and command.write:
+            self._finish_bidirectional(write)
+        else:
+            self._finish(command, write.cdb, buffer.content(), write.connection)
+
+    def _set_overdue(self, write: WaitingWrite) -> None:
+        if write.command.itt not in self._overdue:
+            self._overdue[write.command.itt] = write.connection.data_deadline()
+
     def _admit(self) -> None:
         """Let writes ask for their data, oldest first, as long as they find room for all of it; one always may."""
         while self._queued:
@@ -208,12 +269,14 @@ class TaskSet:
     def _forget(self, itt: int) -> None:
         del self._waiting[itt]
         self._queued.pop(itt, None)
+        self._overdue.pop(itt, None)
         self._admitted_bytes -= self._admitted.pop(itt, 0)
 
     def _ask(self, write: WaitingWrite) -> None:
         connection, window = write.connection, self._window
         while (burst := write.buffer.next_burst(self._next_ttt, connection.params)) is not None:
             self._next_ttt = (self._next_ttt + 1) % RESERVED_TAG
+            burst.stat_sn = connection.stat_sn
             connection.send(
                 R2T(
                     lun=write.command.lun,
@@ -232,121 +295,62 @@ class TaskSet:
         if not command.immediate:
             self._window.release()
 
-    def _finish(self, command: ScsiCommand, data_out: bytes, connection: Allegiance) -> None:
+    def _finish(self, command: ScsiCommand, cdb: bytes, data_out: bytes, connection: Allegiance) -> None:
         """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
         lun = decode_lun(command.lun)
-        result = self._luns.execute(lun, command.cdb, data_out, connection.nexus)
+        result = self._luns.execute(lun, cdb, data_out, connection.nexus)
         if result.pending is not None:
-            self._answer_after(result.pending, command, connection)
+            moved = self._data_out_length(command, cdb) if command.write else 0
+            self._answer_after(result.pending, WaitingAnswer(command, moved, connection))
             return
         if not command.immediate:
             self._window.release()
         if result.aborted:
             self._on_preempt(result.aborted, lun)
         if command.read:
-            self._answer_read(command, result, connection)
+            answer_read(connection, command, result)
         else:
-            actual = self._data_out_length(command) if command.write else len(result.data)
-            self._answer(command, result, 0, actual, connection)
+            moved = self._data_out_length(command, cdb) if command.write else len(result.data)
+            respond(connection, command, result, 0, moved)
 
-    def _answer_after(self, flush: Flush, command: ScsiCommand, connection: Allegiance) -> None:
+    def _answer_after(self, flush: Flush, task: WaitingAnswer) -> None:
         """Answer when the flush has ended; the command keeps its tag and its place in the window until then.
 
         Whatever ends the task meanwhile (an abort, a reset, the loss of the nexus) has taken it out of the waiting.
         """
-        task = self._waiting[command.itt] = WaitingAnswer(command, connection)
+        command = task.command
+        self._waiting[command.itt] = task
 
         def done(error: OSError | None) -> None:
             if self._waiting.get(command.itt) is not task:
                 return
             del self._waiting[command.itt]
             self._release(command)
-            unit = self._luns.get(decode_lun(command.lun))
-            result = GOOD if error is None or unit is None else unit.check_condition(MEDIUM_WRITE_ERROR)
-            self._answer(command, result, 0, self._data_out_length(command) if command.write else 0, connection)
-            connection.wake()
+            lun = decode_lun(command.lun)
+            result = GOOD if error is None else self._luns.check_condition(lun, MEDIUM_WRITE_ERROR)
+            respond(task.connection, command, result, 0, task.moved)
+            task.connection.wake()
 
         flush.on_done(done)
 
-    def _data_out_length(self, command: ScsiCommand) -> int:
+    def _finish_bidirectional(self, write: WaitingWrite) -> None:
+        """As `_finish`, for a command that moves data both ways (RFC 7143 11.2.2.3)."""
+        command, connection = write.command, write.connection
+        result = self._luns.execute(decode_lun(command.lun), write.cdb, write.buffer.content(), connection.nexus)
+        self._release(command)
+        moved = self._data_out_length(command, write.cdb)
+        answer_bidirectional(connection, command, result, write.read_length, moved, write.buffer.r2t_sn)
+
+    def _refuse(self, command: ScsiCommand, condition: Sense, connection: Allegiance) -> None:
+        """End a task by a condition of iSCSI's own (11.4.7.2): nothing of it is executed."""
+        self._release(command)
+        result = self._luns.check_condition(decode_lun(command.lun), condition)
+        respond(connection, command, result, 0, 0)
+
+    def _data_out_length(self, command: ScsiCommand, cdb: bytes) -> int:
         """Bytes the CDB itself says it takes from the initiator."""
-        transfer = self._luns.transfer_length(decode_lun(command.lun), command.cdb)
-        return transfer[1] if transfer is not None and transfer[0] is DataDirection.OUT else 0
+        transfer = self._luns.transfer_length(decode_lun(command.lun), cdb)
+        return transfer[1] if transfer is not None and transfer[0] in _TAKES_DATA else 0
 
-    def _answer_read(self, command: ScsiCommand, result: ScsiResult, connection: Allegiance) -> None:
-        data = result.data
-        actual = len(data)
-        if actual > command.edtl:
-            data = data[: command.edtl]
-        if not data:
-            self._answer(command, result, 0, actual, connection)
-            return
-        window = self._window
-        collapse = result.status == _GOOD
-        if collapse and actual == command.edtl and actual <= connection.one_pdu_bytes:  # as most reads go
-            stat_sn = connection.stat_sn
-            connection.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
-            connection.send(
-                _data_in(
-                    has_status=True,
-                    itt=command.itt,
-                    stat_sn=stat_sn,
-                    exp_cmd_sn=window.exp_cmd_sn,
-                    max_cmd_sn=window.max_cmd_sn,
-                    data=data,
-                )
-            )
-            return
-        left = residual(command.edtl, actual)
-        length, params = len(data), connection.params
-        # A piece of a view is no copy, and all that is done with it is to measure and send it; CRC32C wants bytes.
-        view = data if params.data_digest else memoryview(data)
-        data_sn = 0
-        for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
-            last = part.offset + part.length == length
-            with_status = last and collapse
-            connection.send(
-                DataIn(
-                    final=part.final,
-                    has_status=with_status,
-                    overflow=with_status and left.overflow,
-                    underflow=with_status and left.underflow,
-                    itt=command.itt,
-                    stat_sn=connection.stat_sn if with_status else 0,
-                    exp_cmd_sn=window.exp_cmd_sn,
-                    max_cmd_sn=window.max_cmd_sn,
-                    data_sn=data_sn,
-                    buffer_offset=part.offset,
-                    residual=left.count if with_status else 0,
-                    data=cast(bytes, view[part.offset : part.offset + part.length]),
-                )
-            )
-            data_sn += 1
-        if collapse:
-            connection.stat_sn = (connection.stat_sn + 1) & 0xFFFFFFFF
-        else:
-            self._answer(command, result, data_sn, actual, connection)
 
-    def _answer(
-        self, command: ScsiCommand, result: ScsiResult, data_sn: int, actual: int, connection: Allegiance
-    ) -> None:
-        """A SCSI Response PDU; ``actual`` is what the SCSI layer moved or would have moved, in bytes."""
-        window = self._window
-        left = residual(command.edtl, actual)
-        stat_sn = connection.stat_sn
-        connection.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
-        sense = result.sense
-        connection.send(
-            ScsiResponse(
-                status=result.status,
-                itt=command.itt,
-                stat_sn=stat_sn,
-                exp_cmd_sn=window.exp_cmd_sn,
-                max_cmd_sn=window.max_cmd_sn,
-                exp_data_sn=data_sn,
-                overflow=left.overflow,
-                underflow=left.underflow,
-                residual=left.count,
-                data=len(sense).to_bytes(2, "big") + sense if sense else b"",
-            )
-        )
+_TAKES_DATA = (DataDirection.OUT, DataDirection.BOTH)

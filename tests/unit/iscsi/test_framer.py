@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from google_crc32c import value as crc32c
 
 from iscsi.constants import RejectReason
 from iscsi.errors import RemoteProtocolError
-from iscsi.framer import DamagedPdu, Framer
+from iscsi.framer import DamagedPdu, Framer, LostPdu, RefusedPdu
 from iscsi.pdu import DataOut, LoginRequest, NopIn, NopOut, Pdu, ScsiCommand, TextRequest, encode
 
 PING = NopOut(itt=1, cmd_sn=7, data=b"ping!")
@@ -22,6 +23,10 @@ def framer(*, header_digest: bool = False, data_digest: bool = False, limit: int
 
 def flipped(wire: bytes, index: int, bit: int = 1) -> bytes:
     return wire[:index] + bytes([wire[index] ^ bit]) + wire[index + 1 :]
+
+
+def crc(data: bytes) -> bytes:
+    return crc32c(data).to_bytes(4, "little")
 
 
 digest_settings = pytest.mark.parametrize(
@@ -94,26 +99,72 @@ class TestLimits:
             RemoteProtocolError, match=f"DATA_OUT announces .* {length} bytes; the limit here is 8192"
         ) as caught:
             receiver.receive(bytes(header[47:]))
-        assert caught.value.reject_reason is RejectReason.INVALID_PDU_FIELD
+        assert caught.value.reject_reason is RejectReason.PROTOCOL_ERROR
+        assert caught.value.header == header, "a Reject can give it back"
 
     def test_a_refusal_of_an_opcode_no_one_knows_names_its_number(self) -> None:
         with pytest.raises(RemoteProtocolError, match="opcode 0x1c announces"):
             framer().receive(b"\x1c\0\0\0\0\xff\xff\xff" + bytes(40))
 
-    def test_an_ahs_where_none_may_be(self) -> None:
-        wire = bytearray(encode(PING) + bytes(4))
-        wire[4] = 1
-        with pytest.raises(RemoteProtocolError, match="NOP_OUT arrived with an AHS"):
-            framer().receive(bytes(wire))
+    def test_an_ahs_where_none_may_be_costs_only_its_pdu(self) -> None:
+        wire = bytearray(encode(PING, True, True)[:48] + bytes(4))
+        wire[4:8] = b"\1\0\0\0"
+        refused, sound = framer().receive(bytes(wire) + encode(PING))
+        assert isinstance(refused, RefusedPdu)
+        assert (refused.header, refused.error.reject_reason) == (bytes(wire), RejectReason.INVALID_PDU_FIELD)
+        assert sound == PING
+
+    @digest_settings
+    @pytest.mark.parametrize("opcode", [0x07, 0x1C, 0x1E, 0x3E])
+    def test_an_opcode_no_one_knows_costs_only_its_pdu(
+        self, opcode: int, header_digest: bool, data_digest: bool
+    ) -> None:
+        header = bytes((opcode,)) + bytes(6) + b"\6" + bytes(40)
+        wire = header + (crc(header) if header_digest else b"") + bytes(8) + (crc(bytes(8)) if data_digest else b"")
+        receiver = framer(header_digest=header_digest, data_digest=data_digest)
+        refused, sound = receiver.receive(wire + encode(PING, header_digest, data_digest))
+        assert isinstance(refused, RefusedPdu)
+        assert (refused.header, refused.error.reject_reason) == (header, RejectReason.COMMAND_NOT_SUPPORTED)
+        assert sound == PING
 
     def test_after_a_fault_nothing_is_read_or_kept(self) -> None:
         receiver = framer()
-        with pytest.raises(RemoteProtocolError, match="0x3e is not one RFC 7143 defines"):
-            receiver.receive(b"\x3e" + bytes(47))
+        with pytest.raises(RemoteProtocolError, match="opcode 0x3e announces"):
+            receiver.receive(b"\x3e\0\0\0\0\xff" + bytes(42))
         for _ in range(3):
             with pytest.raises(RemoteProtocolError, match="nothing can be read after this: opcode 0x3e"):
                 receiver.receive(encode(PING) * 100)
             assert receiver.buffered == 0
+
+
+class TestResynchronising:
+    """Above ErrorRecoveryLevel 0 a damaged header costs its PDU, if what lies where it ends proves its length right."""
+
+    DAMAGED = flipped(encode(PING, True, True), 20)
+
+    def receiver(self, *, data_digest: bool = True) -> Framer:
+        made = framer(header_digest=True, data_digest=data_digest)
+        made.resynchronise = True
+        return made
+
+    def test_the_data_digest_is_proof(self) -> None:
+        assert self.receiver().receive(self.DAMAGED) == [LostPdu(len(self.DAMAGED))]
+
+    @pytest.mark.parametrize("follower", [PING, COMMAND, NopOut()], ids=["data", "data and AHS", "neither"])
+    def test_the_next_header_is_proof(self, follower: Pdu) -> None:
+        """Which is waited for: until then nothing is known."""
+        receiver = self.receiver(data_digest=False)
+        damaged, wire = flipped(encode(PING, True), 20), encode(follower, True)
+        proof = 52 + len(getattr(follower, "ahs", b""))
+        assert receiver.receive(damaged + wire[: proof - 1]) == []
+        assert receiver.receive(wire[proof - 1 :]) == [LostPdu(len(damaged)), follower]
+
+    @pytest.mark.parametrize("index", [4, 5, 6, 7], ids=lambda i: f"byte {i}")
+    def test_a_damaged_length_ends_the_connection(self, index: int) -> None:
+        receiver = self.receiver()
+        with pytest.raises(RemoteProtocolError, match="header digest error") as caught:
+            receiver.receive(flipped(encode(PING, True, True), index, 4) + bytes(2000) + encode(PING, True, True) * 9)
+        assert caught.value.reject_reason is None
 
 
 class TestDigests:

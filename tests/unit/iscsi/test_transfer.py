@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from iscsi.constants import RESERVED_TAG
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
 from iscsi.pdu import DataIn, DataOut
 from iscsi.transfer import (
-    Burst,
     DataOutPlan,
     ReadBuffer,
     Residual,
     Segment,
     Unsolicited,
-    WriteBuffer,
     data_out_run,
     residual,
     segments,
@@ -114,137 +110,6 @@ class TestDataOutRun:
     def test_bytes_the_write_does_not_have(self, offset: int, length: int) -> None:
         with pytest.raises(LocalProtocolError, match="not all in a write of 4"):
             list(data_out_run(b"data", offset, length, params=parameters(), lun=0, itt=7, ttt=9, exp_stat_sn=3))
-
-
-class TestWriteBuffer:
-    def test_a_write_that_fits_the_command(self) -> None:
-        buffer = WriteBuffer(4, b"data", more_unsolicited=False, params=parameters())
-        assert buffer.complete
-        assert buffer.next_burst(1, parameters()) is None
-        assert buffer.content() == b"data"
-
-    def test_a_write_of_nothing(self) -> None:
-        buffer = WriteBuffer(0, b"", more_unsolicited=False, params=parameters())
-        assert buffer.complete
-        assert not buffer.data_due
-        assert buffer.content() == b""
-
-    def test_immediate_then_unsolicited_then_two_r2ts(self) -> None:
-        params = parameters(initial_r2t=False, first_burst_length=6, max_burst_length=8, max_outstanding_r2t=2)
-        buffer = WriteBuffer(20, b"0123", more_unsolicited=True, params=params)
-        assert buffer.next_burst(1, params) is None, "the announced data comes first"
-        buffer.take(DataOut(buffer_offset=4, data=b"45"))
-        assert not buffer.data_due
-        assert buffer.next_burst(1, params) == Burst(ttt=1, r2t_sn=0, offset=6, length=8)
-        assert buffer.next_burst(2, params) == Burst(ttt=2, r2t_sn=1, offset=14, length=6)
-        assert buffer.next_burst(3, params) is None, "everything has been asked for"
-        buffer.take(DataOut(ttt=1, data_sn=0, buffer_offset=6, data=b"678", final=False))
-        buffer.take(DataOut(ttt=1, data_sn=1, buffer_offset=9, data=b"9abcd"))
-        assert not buffer.complete
-        buffer.take(DataOut(ttt=2, data_sn=0, buffer_offset=14, data=b"efghij"))
-        assert buffer.complete
-        assert buffer.content() == b"0123456789abcdefghij"
-
-    def test_max_outstanding_r2t(self) -> None:
-        params = parameters(max_burst_length=8, max_outstanding_r2t=1)
-        buffer = WriteBuffer(16, b"", more_unsolicited=False, params=params)
-        assert buffer.next_burst(1, params) == Burst(1, 0, 0, 8)
-        assert buffer.next_burst(2, params) is None
-        buffer.take(DataOut(ttt=1, data=bytes(8)))
-        assert buffer.next_burst(2, params) == Burst(2, 1, 8, 8)
-
-    def test_r2ts_ask_for_no_more_than_the_command_can_use(self) -> None:
-        """A WRITE of 6 bytes in a command that expects to send 16: the other 10 are residual."""
-        params = parameters(max_burst_length=4, max_outstanding_r2t=4)
-        buffer = WriteBuffer(16, b"", more_unsolicited=False, params=params, wanted=6)
-        assert [buffer.next_burst(ttt, params) for ttt in (5, 6, 7)] == [Burst(5, 0, 0, 4), Burst(6, 1, 4, 2), None]
-        buffer.take(DataOut(ttt=5, buffer_offset=0, data=b"abcd"))
-        buffer.take(DataOut(ttt=6, buffer_offset=4, data=b"ef"))
-        assert buffer.complete
-        assert buffer.content() == b"abcdef"
-
-    def test_announced_data_comes_even_where_nobody_wants_it(self) -> None:
-        params = parameters(initial_r2t=False, first_burst_length=6)
-        buffer = WriteBuffer(16, b"ab", more_unsolicited=True, params=params, wanted=0)
-        assert not buffer.complete
-        buffer.take(DataOut(buffer_offset=2, data=b"cdef"))
-        assert buffer.complete
-        assert buffer.next_burst(1, params) is None
-
-    @pytest.mark.parametrize("wanted", [16, 17, 1 << 32])
-    def test_wanting_more_than_is_expected_asks_for_what_is_expected(self, wanted: int) -> None:
-        buffer = WriteBuffer(16, b"", more_unsolicited=False, params=parameters(), wanted=wanted)
-        assert buffer.next_burst(1, parameters()) == Burst(1, 0, 0, 16)
-
-    @pytest.mark.parametrize(
-        ("changes", "immediate", "more", "words"),
-        [
-            ({"immediate_data": False}, b"x", False, "ImmediateData=No"),
-            ({"initial_r2t": True}, b"", True, "InitialR2T=Yes"),
-            ({"first_burst_length": 4}, b"12345", False, "5 bytes of immediate data; .*FirstBurstLength 4"),
-            ({}, b"x" * 17, False, "17 bytes of immediate data; .* expected length 16"),
-        ],
-    )
-    def test_a_command_that_brings_what_it_may_not(
-        self, changes: dict[str, object], immediate: bytes, more: bool, words: str
-    ) -> None:
-        with pytest.raises(RemoteProtocolError, match=words):
-            WriteBuffer(16, immediate, more, parameters(**changes))
-
-    UNSOLICITED = DataOut(final=False, data_sn=0, buffer_offset=2, data=b"cd")
-    SOLICITED = DataOut(final=False, ttt=5, data_sn=0, buffer_offset=6, data=b"gh")
-
-    @pytest.mark.parametrize(
-        ("pdu", "words"),
-        [
-            (replace(UNSOLICITED, ttt=5), "tag 0x00000005, which is not the one due"),
-            (replace(UNSOLICITED, data_sn=1), "DataSN 1 where 0 was due"),
-            (replace(UNSOLICITED, buffer_offset=3), "bytes 3 to 5; due is what follows byte 2 up to 6"),
-            (replace(UNSOLICITED, buffer_offset=1), "bytes 1 to 3"),
-            (replace(UNSOLICITED, data=b"cdefg"), "bytes 2 to 7"),
-            (replace(UNSOLICITED, data=b"cdef"), "does not end its sequence at byte 6; it should at 6"),
-            (replace(UNSOLICITED, final=True), "ends its sequence at byte 4; it should at 6"),
-        ],
-    )
-    def test_unsolicited_data_that_is_not_what_was_announced(self, pdu: DataOut, words: str) -> None:
-        """Announced: bytes 2 to 6 (FirstBurstLength) of 16; a refused PDU leaves the buffer as it was."""
-        params = parameters(initial_r2t=False, first_burst_length=6)
-        buffer = WriteBuffer(16, b"ab", more_unsolicited=True, params=params)
-        with pytest.raises(RemoteProtocolError, match=words):
-            buffer.take(pdu)
-        buffer.take(self.UNSOLICITED)
-        buffer.take(DataOut(data_sn=1, buffer_offset=4, data=b"ef"))
-        assert buffer.content() == b"abcdef"
-
-    @pytest.mark.parametrize(
-        ("pdu", "words"),
-        [
-            (replace(SOLICITED, ttt=RESERVED_TAG), "unexpected unsolicited data"),
-            (replace(SOLICITED, ttt=6), "tag 0x00000006, which is not the one due"),
-            (replace(SOLICITED, data_sn=1), "DataSN 1 where 0 was due"),
-            (replace(SOLICITED, buffer_offset=7), "bytes 7 to 9; due is what follows byte 6 up to 10"),
-            (replace(SOLICITED, data=b"ghijk"), "bytes 6 to 11"),
-            (replace(SOLICITED, final=True), "ends its sequence at byte 8; it should at 10"),
-        ],
-    )
-    def test_solicited_data_that_is_not_what_was_asked_for(self, pdu: DataOut, words: str) -> None:
-        """Asked for: bytes 6 to 10 with tag 5, then bytes 10 to 12 with tag 6."""
-        params = parameters(max_burst_length=4, max_outstanding_r2t=2)
-        buffer = WriteBuffer(12, b"abcdef", more_unsolicited=False, params=params)
-        assert [buffer.next_burst(ttt, params) for ttt in (5, 6)] == [Burst(5, 0, 6, 4), Burst(6, 1, 10, 2)]
-        with pytest.raises(RemoteProtocolError, match=words):
-            buffer.take(pdu)
-        buffer.take(self.SOLICITED)
-        buffer.take(DataOut(ttt=5, data_sn=1, buffer_offset=8, data=b"ij"))
-        buffer.take(DataOut(ttt=6, data_sn=0, buffer_offset=10, data=b"kl"))
-        assert buffer.content() == b"abcdefghijkl"
-
-    def test_data_nobody_asked_for(self) -> None:
-        buffer = WriteBuffer(16, b"", more_unsolicited=False, params=parameters())
-        with pytest.raises(RemoteProtocolError, match="unexpected unsolicited data: none was announced"):
-            buffer.take(DataOut(data=b"x"))
-        with pytest.raises(RemoteProtocolError, match="not the one due"):
-            buffer.take(DataOut(ttt=1, data=b"x"))
 
 
 class TestReadBuffer:

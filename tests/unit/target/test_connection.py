@@ -248,23 +248,50 @@ def test_a_discovery_session_has_no_tasks(pdu: Pdu) -> None:
     assert peer.connection.closing
 
 
+HTTP = b"GET / HTTP/1.1\r\nHost: 192.168.51.2\r\n\r\n" + bytes(48)
+UNKNOWN_OPCODE = b"\x1f" + bytes(47)
+MISPLACED_AHS = encode(NopOut(itt=1))[:4] + b"\x01" + encode(NopOut(itt=1))[5:] + bytes(4)
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"GET / HTTP/1.1\r\nHost: 192.168.51.2\r\n\r\n" + bytes(48), "announces a data segment"),
-        (b"\x1f" + bytes(47), "opcode 0x1f is not one RFC 7143 defines"),
-        (encode(NopOut(itt=1))[:4] + b"\x01" + encode(NopOut(itt=1))[5:] + bytes(4), "AHS"),
+        (HTTP, "announces a data segment"),
+        (UNKNOWN_OPCODE, "opcode 0x1f is not one RFC 7143 defines"),
+        (MISPLACED_AHS, "AHS"),
     ],
     ids=["another protocol", "an opcode that does not exist", "an AHS where none may be"],
 )
-@pytest.mark.parametrize("during_login", [True, False])
-def test_what_is_no_pdu_ends_the_connection(data: bytes, why: str, during_login: bool) -> None:
-    """RFC 7143 7.6: after a format error the connection is dropped, for where the next PDU begins is not known."""
-    group = make_group()
-    peer = Peer(group) if during_login else logged_in(group)
+def test_what_is_no_pdu_ends_a_login(data: bytes, why: str) -> None:
+    peer = Peer(make_group())
     assert peer.send_bytes(data) == []
     assert why in peer.connection.why_closed
     assert peer.send_bytes(data) == []
+
+
+def test_a_pdu_too_large_to_take_is_rejected_and_ends_the_connection() -> None:
+    """Its data would have to be read to find what follows it."""
+    peer = logged_in(make_group())
+    (answer,) = peer.send_bytes(HTTP)
+    assert isinstance(answer, Reject)
+    assert (answer.reason, answer.data[:48]) == (RejectReason.PROTOCOL_ERROR, HTTP[:48])
+    assert "announces a data segment" in peer.connection.why_closed
+    assert peer.send_bytes(HTTP) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (UNKNOWN_OPCODE, RejectReason.COMMAND_NOT_SUPPORTED),
+        (MISPLACED_AHS, RejectReason.INVALID_PDU_FIELD),
+    ],
+)
+def test_what_is_no_pdu_is_rejected_in_a_session_which_goes_on(data: bytes, reason: RejectReason) -> None:
+    peer = logged_in(make_group())
+    (answer,) = peer.send_bytes(data)
+    assert isinstance(answer, Reject)
+    assert (answer.reason, answer.data) == (reason, data)
+    assert peer.test_unit_ready() is None
 
 
 def test_another_pdu_than_a_login_request_ends_a_login() -> None:
@@ -308,10 +335,11 @@ def test_digests_are_used_from_the_first_pdu_after_the_login(
     assert read_data(peer.send(peer.read_command(0, 1))) == b"data" * 128
 
 
-def test_a_data_digest_error_is_rejected_and_ends_the_connection() -> None:
-    """ErrorRecoveryLevel 0: the PDU is rejected with its header (RFC 7143 7.8), and the session starts anew."""
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_command_with_a_data_digest_error_is_rejected_and_its_number_stays_free(level: int) -> None:
+    """The PDU is discarded as if it had never come (RFC 7143 7.8); the initiator may send it again."""
     group = make_group()
-    peer = logged_in(group, data_digest=("CRC32C",))
+    peer = logged_in(group, data_digest=("CRC32C",), error_recovery_level=level)
     write = peer.write_command(0, 1, data=b"x" * BLOCK)
     damaged = bytearray(peer.bytes_of(write))
     damaged[60] ^= 1
@@ -319,8 +347,11 @@ def test_a_data_digest_error_is_rejected_and_ends_the_connection() -> None:
     assert isinstance(answer, Reject)
     assert answer.reason == RejectReason.DATA_DIGEST_ERROR
     assert rejected_header(answer) == replace(write, data=b"")
-    assert peer.connection.closing
+    assert answer.exp_cmd_sn == write.cmd_sn
     assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
+    (response,) = peer.send(write)
+    assert isinstance(response, ScsiResponse)
+    assert disk_bytes(group, 0, BLOCK) == b"x" * BLOCK
 
 
 def test_a_header_digest_error_ends_the_connection_without_an_answer() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from iscsi.constants import RESERVED_TAG, LoginStatus
 from iscsi.login_initiator import LoginDone
-from iscsi.pdu import LoginRequest, LoginResponse, LogoutRequest, NopIn, NopOut, encode
+from iscsi.pdu import LoginRequest, LoginResponse, LogoutRequest, NopIn, NopOut, Reject, encode
 from target.config import Limits
 from tests.support.array_on_tcp import BLOCKS, GROUP_ADDRESS, PORTALS, Served, block_data, healthy_session, serving
 
@@ -53,7 +53,8 @@ def test_garbage_in_a_session_ends_it() -> None:
     async def misdeed(served: Served) -> None:
         peer = await served.session()
         await peer.send(b"\xff" * 100)
-        assert await peer.hears_the_end() == []
+        (answer,) = await peer.hears_the_end()
+        assert isinstance(answer, Reject)
 
     (line,) = beside_a_healthy_session(misdeed)
     assert line.startswith(f"127.0.0.1 -> {PORTALS[0]}: ")
@@ -93,7 +94,8 @@ def test_a_pdu_that_announces_16_mib_is_refused_by_its_header(logged_in: bool) -
         header = bytearray(encode(LoginRequest(itt=1) if not logged_in else NopOut(itt=1)))
         header[5:8] = b"\xff\xff\xff"
         await peer.send(bytes(header))
-        assert await peer.hears_the_end() == []
+        answers = await peer.hears_the_end()
+        assert [type(answer) for answer in answers] == ([Reject] if logged_in else [])
 
     (line,) = beside_a_healthy_session(misdeed)
     assert "announces a data segment of 16777215 bytes; the limit here is 262144" in line

@@ -12,7 +12,15 @@ from iscsi import scsi
 from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.lun import encode_lun
 from iscsi.pdu import R2T, DataIn, DataOut, Pdu, Reject, ScsiResponse, TmfRequest
-from iscsi.sense import INVALID_OPERATION_CODE, LBA_OUT_OF_RANGE, LOGICAL_UNIT_NOT_SUPPORTED
+from iscsi.sense import (
+    INVALID_OPERATION_CODE,
+    LBA_OUT_OF_RANGE,
+    LOGICAL_UNIT_NOT_SUPPORTED,
+    NOT_ENOUGH_UNSOLICITED_DATA,
+    PROTOCOL_CRC_ERROR,
+    UNEXPECTED_UNSOLICITED_DATA,
+    Sense,
+)
 from iscsi.transfer import DataOutPlan, data_out_run
 from target.config import Limits
 from tests.support.array import (
@@ -123,35 +131,85 @@ def test_a_write_past_the_end_fails_after_its_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("login", "command", "data_out"),
+    ("login", "command", "condition"),
     [
-        ({"immediate_data": False}, {"data": b"x" * 512}, None),
-        ({"initial_r2t": True}, {"final": False}, None),
-        ({"initial_r2t": False}, {"data": b"x" * 3072, "edtl": 3072}, None),  # above FirstBurstLength
-        ({}, {"data": b"x" * 1024}, None),  # above the expected length
-        ({"immediate_data": False}, {}, {"ttt": RESERVED_TAG}),  # unsolicited, and nobody announced it
-        ({"immediate_data": False}, {}, {"ttt": 4711}),
-        ({"immediate_data": False}, {}, {"buffer_offset": 4}),
-        ({"immediate_data": False}, {}, {"data_sn": 1}),
-        ({"immediate_data": False}, {}, {"final": False}),
-        ({"immediate_data": False}, {}, {"data": b"x" * 516}),
-        ({"immediate_data": False}, {}, {"data": b"x" * 508}),
+        ({"immediate_data": False}, {"data": b"x" * 512}, UNEXPECTED_UNSOLICITED_DATA),
+        ({"initial_r2t": False}, {"data": b"x" * 3072, "edtl": 3072}, NOT_ENOUGH_UNSOLICITED_DATA),
+        ({}, {"data": b"x" * 1024}, NOT_ENOUGH_UNSOLICITED_DATA),  # above the expected length
     ],
 )
-def test_data_that_was_not_agreed_on_ends_the_connection(
-    login: dict[str, Any], command: dict[str, Any], data_out: dict[str, Any] | None
+def test_immediate_data_that_was_not_agreed_on_fails_its_command(
+    login: dict[str, Any], command: dict[str, Any], condition: Sense
 ) -> None:
     group = make_group(limits=replace(SMALL, max_recv_data_segment_length=8192))
     peer = logged_in(group, **login)
-    answers = peer.send(peer.write_command(0, 1, **command))
-    if data_out is not None:
-        (r2t,) = answers
-        assert isinstance(r2t, R2T)
-        honest: dict[str, Any] = {"final": True, "itt": r2t.itt, "ttt": r2t.ttt, "data": b"x" * 512}
-        answers = peer.send(DataOut(**(honest | data_out)))
-    assert answers == []
-    assert peer.connection.closing
+    (answer,) = peer.send(peer.write_command(0, 1, **command))
+    assert sense_of(answer) == condition
     assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
+    assert peer.test_unit_ready() is None
+
+
+@pytest.mark.parametrize(
+    ("data_out", "condition"),
+    [
+        ({"ttt": RESERVED_TAG}, UNEXPECTED_UNSOLICITED_DATA),
+        ({"buffer_offset": 4}, NOT_ENOUGH_UNSOLICITED_DATA),
+        ({"data": b"x" * 516}, NOT_ENOUGH_UNSOLICITED_DATA),
+        ({"data": b"x" * 508}, NOT_ENOUGH_UNSOLICITED_DATA),
+        ({"data_sn": 1}, PROTOCOL_CRC_ERROR),
+        ({"data_sn": 0xFFFFFFFF}, PROTOCOL_CRC_ERROR),
+        ({"final": False}, NOT_ENOUGH_UNSOLICITED_DATA),
+    ],
+)
+def test_data_that_was_not_asked_for_so_fails_its_command_once_all_of_it_has_come(
+    data_out: dict[str, Any], condition: Sense
+) -> None:
+    group = make_group(limits=replace(SMALL, max_recv_data_segment_length=8192))
+    peer = logged_in(group, immediate_data=False)
+    (r2t,) = peer.send(peer.write_command(0, 1))
+    assert isinstance(r2t, R2T)
+    honest = DataOut(final=True, itt=r2t.itt, ttt=r2t.ttt, data=b"x" * 512)
+    wrong = replace(honest, **data_out)
+    answers = peer.send(wrong)
+    if not wrong.final or wrong.ttt != r2t.ttt:
+        assert answers == [], "the F bit of what was asked for is still to come"
+        answers = peer.send(replace(honest, data_sn=1))
+    (answer,) = answers
+    assert sense_of(answer) == condition
+    assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
+    assert peer.test_unit_ready() is None
+
+
+def test_data_announced_where_none_may_be_is_waited_for_and_refused() -> None:
+    peer = logged_in(make_group(), initial_r2t=True)
+    command = peer.write_command(0, 2, final=False, data=b"x" * BLOCK)
+    assert peer.send(command) == []
+    assert peer.send(DataOut(final=False, itt=command.itt, buffer_offset=512, data=b"x" * 4)) == []
+    (answer,) = peer.send(DataOut(itt=command.itt, data_sn=1, buffer_offset=516, data=b"x" * 4))
+    assert sense_of(answer) == UNEXPECTED_UNSOLICITED_DATA
+
+
+def test_the_end_of_wrong_data_is_not_waited_for_for_ever() -> None:
+    peer = logged_in(make_group(limits=Limits(data_timeout_s=3.0)), initial_r2t=True)
+    command = peer.write_command(0, 1, final=False, data=b"x" * BLOCK)
+    assert peer.send(command) == []
+    assert peer.pass_time(2.9) == []
+    (answer,) = peer.pass_time(0.2)
+    assert sense_of(answer) == UNEXPECTED_UNSOLICITED_DATA
+    assert peer.connection.window.in_use == 0
+
+
+def test_data_for_a_tag_that_is_not_open_is_rejected_and_the_task_goes_on() -> None:
+    peer = logged_in(make_group(), immediate_data=False)
+    (r2t,) = peer.send(peer.write_command(0, 1))
+    assert isinstance(r2t, R2T)
+    stray = DataOut(itt=r2t.itt, ttt=4711, data=b"x" * BLOCK)
+    (answer,) = peer.send(stray)
+    assert isinstance(answer, Reject)
+    assert (answer.reason, rejected_header(answer)) == (RejectReason.INVALID_PDU_FIELD, replace(stray, data=b""))
+    (response,) = peer.answer_r2t(r2t, b"x" * BLOCK)
+    assert isinstance(response, ScsiResponse)
+    assert response.status == ScsiStatus.GOOD
 
 
 def test_data_for_a_task_that_is_gone_is_dropped() -> None:
@@ -177,7 +235,17 @@ def test_a_task_tag_in_use_is_rejected_and_the_first_task_goes_on() -> None:
 
 def test_a_command_without_the_w_bit_brings_no_data() -> None:
     peer = logged_in(make_group())
-    assert peer.send(peer.command(scsi.test_unit_ready(), data=b"data")) == []
+    (answer,) = peer.send(peer.command(scsi.test_unit_ready(), data=b"data"))
+    assert sense_of(answer) == UNEXPECTED_UNSOLICITED_DATA
+    assert peer.test_unit_ready() is None
+
+
+def test_a_command_with_neither_w_nor_f_is_a_format_error() -> None:
+    """11.3.1; a format error ends the session (7.7)."""
+    peer = logged_in(make_group())
+    (answer,) = peer.send(peer.command(scsi.test_unit_ready(), final=False))
+    assert isinstance(answer, Reject)
+    assert answer.reason == RejectReason.INVALID_PDU_FIELD
     assert peer.connection.closing
 
 

@@ -1,0 +1,146 @@
+"""What a task is answered: Data-In PDUs with the status in the last of them, or a SCSI Response (RFC 7143 11.4, 11.7).
+
+A read's data is cut to what the initiator takes and to MaxBurstLength; a good status travels in the last Data-In PDU
+(phase collapse, 11.7.2), any other in a SCSI Response, and so does every status of a bidirectional command.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+from iscsi.constants import ScsiStatus
+from iscsi.negotiation import SessionParameters
+from iscsi.pdu import DataIn, Pdu, ScsiCommand, ScsiResponse, maker
+from iscsi.transfer import Residual, residual, segments
+from iscsi.window import CommandWindow
+from target.command import ScsiResult
+
+_data_in = maker(DataIn)
+_GOOD = ScsiStatus.GOOD  # an enum's attribute is slow to look up
+_NO_RESIDUAL = Residual(False, False, 0)
+
+
+class Recipient(Protocol):
+    """What an answer needs of the connection it leaves through, in order.
+
+    ``params`` are the session's with this connection's own lengths; ``one_pdu_bytes`` is the most that one Data-In PDU
+    may carry and still end its burst.
+    """
+
+    window: CommandWindow[Any]
+    stat_sn: int
+    params: SessionParameters
+    one_pdu_bytes: int
+
+    def send(self, pdu: Pdu) -> None:
+        """Queue a PDU for the wire."""
+
+
+def answer_read(connection: Recipient, command: ScsiCommand, result: ScsiResult) -> None:
+    """The data of a read and its status."""
+    data = result.data
+    actual = len(data)
+    if actual > command.edtl:
+        data = data[: command.edtl]
+    if not data:
+        respond(connection, command, result, 0, actual)
+        return
+    collapse = result.status == _GOOD
+    if collapse and actual == command.edtl and actual <= connection.one_pdu_bytes:  # as most reads go
+        window = connection.window
+        stat_sn = connection.stat_sn
+        connection.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+        connection.send(
+            _data_in(
+                has_status=True,
+                itt=command.itt,
+                stat_sn=stat_sn,
+                exp_cmd_sn=window.exp_cmd_sn,
+                max_cmd_sn=window.max_cmd_sn,
+                data=data,
+            )
+        )
+        return
+    count = _send_data(connection, command, data, 0, residual(command.edtl, actual) if collapse else None)
+    if not collapse:
+        respond(connection, command, result, count, actual)
+
+
+def answer_bidirectional(
+    connection: Recipient, command: ScsiCommand, result: ScsiResult, read_length: int, moved: int, r2ts: int
+) -> None:
+    """The data of a bidirectional command's read part, then its status.
+
+    ``read_length`` is the expected length of the read part, ``moved`` how many bytes the write part moves, and
+    ``r2ts`` how many R2Ts it took: they and the Data-In PDUs share one run of numbers (4.2.2.4).
+    """
+    sent = _send_data(connection, command, result.data[:read_length], r2ts, None)
+    respond(connection, command, result, r2ts + sent, moved, residual(read_length, len(result.data)))
+
+
+def respond(
+    connection: Recipient,
+    command: ScsiCommand,
+    result: ScsiResult,
+    data_sn: int,
+    actual: int,
+    read_residual: Residual = _NO_RESIDUAL,
+) -> None:
+    """A SCSI Response PDU; ``actual`` is what the SCSI layer moved or would have moved, in bytes."""
+    window = connection.window
+    left = residual(command.edtl, actual)
+    stat_sn = connection.stat_sn
+    connection.stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+    sense = result.sense
+    connection.send(
+        ScsiResponse(
+            status=result.status,
+            itt=command.itt,
+            stat_sn=stat_sn,
+            exp_cmd_sn=window.exp_cmd_sn,
+            max_cmd_sn=window.max_cmd_sn,
+            exp_data_sn=data_sn,
+            overflow=left.overflow,
+            underflow=left.underflow,
+            residual=left.count,
+            bidi_overflow=read_residual.overflow,
+            bidi_underflow=read_residual.underflow,
+            bidi_residual=read_residual.count,
+            data=len(sense).to_bytes(2, "big") + sense if sense else b"",
+        )
+    )
+
+
+def _send_data(
+    connection: Recipient, command: ScsiCommand, data: bytes, first_sn: int, collapse: Residual | None
+) -> int:
+    """Data-In PDUs numbered from ``first_sn``; the last has a good status, if there is ``collapse`` to go with it.
+
+    Returns how many there were.
+    """
+    params, window, length, data_sn = connection.params, connection.window, len(data), first_sn
+    # A piece of a view is no copy, and all that is done with it is to measure and send it; CRC32C wants bytes.
+    view = data if params.data_digest else memoryview(data)
+    for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
+        with_status = collapse is not None and part.offset + part.length == length
+        left = collapse if with_status and collapse is not None else _NO_RESIDUAL
+        connection.send(
+            DataIn(
+                final=part.final,
+                has_status=with_status,
+                overflow=left.overflow,
+                underflow=left.underflow,
+                itt=command.itt,
+                stat_sn=connection.stat_sn if with_status else 0,
+                exp_cmd_sn=window.exp_cmd_sn,
+                max_cmd_sn=window.max_cmd_sn,
+                data_sn=data_sn,
+                buffer_offset=part.offset,
+                residual=left.count,
+                data=cast(bytes, view[part.offset : part.offset + part.length]),
+            )
+        )
+        data_sn += 1
+    if collapse is not None:
+        connection.stat_sn = (connection.stat_sn + 1) & 0xFFFFFFFF
+    return data_sn - first_sn
