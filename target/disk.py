@@ -10,10 +10,12 @@ from typing import Final
 
 from iscsi.constants import ScsiStatus
 from iscsi.inquiry import BlockLimits
+from iscsi.mode import D_SENSE, SOFTWARE_WRITE_PROTECT, TASK_ABORTED_STATUS, WRITE_CACHE, ModePage, disk_pages
 from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
 from target.attention import UnitAttentions
 from target.command import GOOD, CheckCondition, ScsiResult, bad_cdb_field
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
+from target.mode_pages import ModePages
 from target.nexus import Nexus
 from target.reservations import Reservations
 from target.store import BlockStore
@@ -32,19 +34,19 @@ class Disk:
 
     ``block_size``: 512 or 4096 bytes; the store's size must be a multiple of it. ``read_only``: writes end DATA
     PROTECT. ``removable``: the medium can be ejected. ``thin``: the disk offers UNMAP and deallocating WRITE SAME.
-    ``descriptor_sense``: the D_SENSE bit. ``write_through``: the write cache is off (WCE=0), so every write is flushed
-    before it is answered. ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
+    ``descriptor_sense``: the default of D_SENSE. ``write_through``: the write cache is off (WCE=0), so every write is
+    flushed before it is answered. ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
     """
 
     __slots__ = (
         "attentions",
         "block_size",
         "blocks",
-        "default_descriptor_sense",
         "descriptor_sense",
         "identity",
         "limits",
         "max_transfer_blocks",
+        "modes",
         "not_ready",
         "prevention",
         "product",
@@ -54,6 +56,7 @@ class Disk:
         "revision",
         "rotation_rate",
         "store",
+        "task_aborted_status",
         "thin",
         "vendor",
         "write_protected",
@@ -90,8 +93,8 @@ class Disk:
         self.prevention: dict[Nexus, None] = {}
         """The nexuses that prevent the medium's removal."""
         self.thin = thin
-        self.default_descriptor_sense = descriptor_sense
-        self.restore_mode_defaults()
+        self.modes = ModePages(disk_pages(write_cache=store.write_cache, descriptor_sense=descriptor_sense))
+        self.apply_modes()
         self.rotation_rate = rotation_rate
         self.vendor = vendor
         self.product = product
@@ -135,10 +138,17 @@ class Disk:
             raise bad_cdb_field(_LENGTH_FIELD[cdb[0] >> 5])
 
     def restore_mode_defaults(self) -> None:
-        """Forget what MODE SELECT changed, as a reset does: sense format, write protection and the write cache."""
-        self.descriptor_sense = self.default_descriptor_sense
-        self.write_protected = self.read_only
-        self.write_through = False
+        """Forget what MODE SELECT changed, as a reset does."""
+        self.modes.reset()
+        self.apply_modes()
+
+    def apply_modes(self) -> None:
+        """Take the settings that commands look at from the mode pages."""
+        control, caching = self.modes.current(ModePage.CONTROL), self.modes.current(ModePage.CACHING)
+        self.descriptor_sense = bool(control[2] & D_SENSE)
+        self.write_protected = self.read_only or bool(control[4] & SOFTWARE_WRITE_PROTECT)
+        self.task_aborted_status = bool(control[5] & TASK_ABORTED_STATUS)
+        self.write_through = self.store.write_cache and not caching[2] & WRITE_CACHE
 
     def check_writable(self) -> None:
         """WRITE PROTECTED on a read-only disk, or one that a host has write-protected."""

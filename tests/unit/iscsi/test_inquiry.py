@@ -33,7 +33,6 @@ from iscsi.inquiry import (
     parse_serial_number,
     parse_supported_pages,
 )
-from iscsi.mode import ModeData, ModePage, block_descriptor, caching_page, changeable, control_page, select_pages
 
 PS100 = StandardInquiry(vendor="EQLOGIC", product="100E-00", revision="4.3")
 
@@ -144,22 +143,3 @@ def test_unmap_list_ignores_a_torn_descriptor() -> None:
     assert raw[:8] == bytes.fromhex("0026 0020 00000000")
     assert parse_unmap_list(raw) == ((5, 8), (1 << 40, 1))
     assert parse_unmap_list(raw[:-1]) == ((5, 8),)
-
-
-def test_mode_data_in_both_sizes() -> None:
-    pages = (caching_page(write_cache=True), control_page(descriptor_sense=False))
-    data = ModeData(write_protected=True, block_descriptor=block_descriptor(2048, 512), pages=pages)
-    assert data.encode_6()[:12] == bytes.fromhex("2b 00 90 08 00000800 00000200")
-    assert ModeData.decode_6(data.encode_6()) == data
-    assert ModeData.decode_10(data.encode_10()) == data
-    assert data.page(ModePage.CACHING) == pages[0]
-    assert pages[0][2] & 0x04
-
-
-def test_mode_pages_are_chosen_by_code_and_two_bits_are_changeable() -> None:
-    pages = (caching_page(write_cache=True), control_page(descriptor_sense=True))
-    assert select_pages(pages, ModePage.ALL) == pages
-    assert select_pages(pages, ModePage.CONTROL) == pages[1:]
-    assert select_pages(pages, 0x19) == ()
-    assert changeable(pages[0]) == bytes((0x08, 18)) + bytes(18)
-    assert changeable(pages[1]) == bytes((0x0A, 10, 0x04, 0, 0x08)) + bytes(7)

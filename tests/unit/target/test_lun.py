@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from iscsi import scsi
@@ -7,7 +5,7 @@ from iscsi.capacity import Capacity, ProvisioningStatus, build_unmap_list, parse
 from iscsi.constants import ScsiStatus
 from iscsi.identification import Association, DesignatorType, parse_device_identification
 from iscsi.inquiry import BlockLimits, StandardInquiry, VpdPage, parse_serial_number, parse_supported_pages
-from iscsi.mode import ModeData, ModePage, PageControl, caching_page, control_page
+from iscsi.mode import ModeData
 from iscsi.sense import (
     BUS_RESET,
     INVALID_FIELD_IN_CDB,
@@ -17,7 +15,6 @@ from iscsi.sense import (
     MEDIUM_READ_ERROR,
     MEDIUM_WRITE_ERROR,
     MISCOMPARE_DURING_VERIFY,
-    MODE_PARAMETERS_CHANGED,
     NEXUS_LOSS,
     NO_SENSE,
     PARAMETER_LIST_LENGTH_ERROR,
@@ -28,7 +25,6 @@ from iscsi.sense import (
 )
 from target.command import DataDirection, ScsiResult
 from target.disk import MAX_TRANSFER_BYTES, Disk
-from target.file_store import FileStore
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.nexus import Nexus
@@ -102,68 +98,6 @@ def test_capacity_in_both_forms(unit: LogicalUnit, one: Nexus) -> None:
 def test_a_unit_alone_reports_lun_0(unit: LogicalUnit, one: Nexus) -> None:
     assert parse_lun_list(good(unit.execute(scsi.report_luns(), b"", one))) == (0,)
     assert sense_of(unit.execute(scsi.report_luns(15), b"", one)) == INVALID_FIELD_IN_CDB.code
-
-
-def test_mode_pages_say_there_is_no_write_cache_in_memory(unit: LogicalUnit, one: Nexus) -> None:
-    data = ModeData.decode_6(good(unit.execute(scsi.mode_sense_6(ModePage.ALL), b"", one)))
-    assert [page[0] for page in data.pages] == [0x02, 0x08, 0x0A, 0x1C]
-    assert not data.write_protected
-    caching = data.page(ModePage.CACHING)
-    assert caching is not None
-    assert not caching[2] & 0x04
-
-
-def test_a_file_has_a_write_cache(tmp_path: Path, one: Nexus) -> None:
-    unit = LogicalUnit.over(FileStore.open(tmp_path / "v", 1 << 20), volume_identity("g", "v"))
-    unit.execute(scsi.test_unit_ready(), b"", one)
-    data = ModeData.decode_10(good(unit.execute(scsi.mode_sense_10(ModePage.CACHING), b"", one)))
-    assert data.pages[0][2] & 0x04
-    unit.close()
-
-
-def select(unit: LogicalUnit, nexus: Nexus, page: bytes) -> ScsiResult:
-    data = bytes(4) + page
-    return unit.execute(scsi.mode_select_6(len(data)), data, nexus)
-
-
-def test_a_host_may_write_protect_the_disk_until_a_reset(unit: LogicalUnit, one: Nexus, two: Nexus) -> None:
-    good(select(unit, one, control_page(descriptor_sense=False, write_protect=True)))
-    assert sense_of(unit.execute(scsi.test_unit_ready(), b"", two)) == MODE_PARAMETERS_CHANGED.code
-    for nexus in (one, two):
-        assert sense_of(unit.execute(scsi.write(0, 1), bytes(512), nexus)) == WRITE_PROTECTED.code
-    assert ModeData.decode_6(good(unit.execute(scsi.mode_sense_6(0x0A), b"", one))).write_protected
-    unit.reset(BUS_RESET)
-    unit.execute(scsi.test_unit_ready(), b"", one)
-    good(unit.execute(scsi.write(0, 1), bytes(512), one))
-
-
-def test_a_host_may_ask_for_descriptor_sense(unit: LogicalUnit, one: Nexus) -> None:
-    good(select(unit, one, control_page(descriptor_sense=True)))
-    assert unit.execute(scsi.read(BLOCKS, 1), b"", one).sense[0] == 0x72
-
-
-@pytest.mark.parametrize(
-    ("page", "expected"),
-    [
-        (caching_page(write_cache=True), INVALID_FIELD_IN_PARAMETER_LIST),
-        (bytes((0x19, 2, 0, 0)), INVALID_FIELD_IN_PARAMETER_LIST),
-        (control_page(descriptor_sense=True)[:-1], PARAMETER_LIST_LENGTH_ERROR),
-        (b"\x0a", PARAMETER_LIST_LENGTH_ERROR),
-    ],
-)
-def test_nothing_else_can_be_selected(unit: LogicalUnit, one: Nexus, page: bytes, expected: Sense) -> None:
-    assert sense_of(select(unit, one, page)) == expected.code
-
-
-def test_the_changeable_mask_is_what_mode_select_takes(unit: LogicalUnit, one: Nexus) -> None:
-    cdb = scsi.mode_sense_6(0x3F, page_control=PageControl.CHANGEABLE)
-    masks = ModeData.decode_6(good(unit.execute(cdb, b"", one))).pages
-    assert [page[0] for page in masks if any(page[2:])] == [ModePage.CONTROL]
-
-
-@pytest.mark.parametrize("cdb", [scsi.mode_sense_6(0x19), scsi.mode_sense_6(0x3F, page_control=3)])
-def test_unknown_mode_pages_and_saved_values_are_refused(unit: LogicalUnit, one: Nexus, cdb: bytes) -> None:
-    assert sense_of(unit.execute(cdb, b"", one)) == INVALID_FIELD_IN_CDB.code
 
 
 # -- unit attentions -----------------------------------------------------------------------------------------------
