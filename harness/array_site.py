@@ -46,7 +46,7 @@ class ArraySite:
             for volume in self.config.volumes
         }
         group = Group(self.config, volumes, self._on_decision)
-        self.server = ArrayServer(group, self._random_bytes, self._log)
+        self.server = ArrayServer(group, self._random_bytes, lambda ended: self._log(ended.words))
         for address in self._portals_down:
             group.set_portal(address, False)
         for address in self.config.addresses:

@@ -55,7 +55,7 @@ async def _serve(config: GroupConfig, say: Callable[[str], None]) -> None:
         group = build_group(config, files=True, on_decision=lambda decision: say(decision_words(decision)))
     except (OSError, ValueError) as error:
         raise ServeError(f"a volume cannot be opened: {error}") from None
-    server = ArrayServer(group, secrets.token_bytes, log=say)
+    server = ArrayServer(group, secrets.token_bytes, lambda ended: say(ended.words))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

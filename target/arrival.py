@@ -34,6 +34,7 @@ class Arrival:
     local: str
     source: str
     now_ns: int
+    number: int = 0
     session: Session | None = None
     params: SessionParameters | None = None
     nexus: Nexus | None = None
@@ -126,8 +127,9 @@ class Arrival:
         return answer
 
     def _decide(self, who: LoginIdentity, answer: str, portal: str | None, reason: str) -> None:
+        target, number = who.target_name or "", self.number
         self.group.decide(
-            Decision(who.initiator_name, who.target_name or "", self.source, self.local, answer, portal, reason)
+            Decision(who.initiator_name, target, self.source, self.local, answer, portal, reason, connection=number)
         )
 
 

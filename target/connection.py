@@ -37,7 +37,8 @@ class Numbers(TypedDict):
 
 
 class TargetConnection:
-    """See the module's text. ``local`` and ``source`` are the two IPv4 addresses of the TCP connection.
+    """See the module's text. ``local`` and ``source`` are the two IPv4 addresses of the TCP connection, ``number`` is
+    its server's for it.
 
     What is declared and not set in the constructor is there from the full-feature phase on, as `enter` sets it.
     """
@@ -51,10 +52,18 @@ class TargetConnection:
     one_pdu_bytes: int
 
     def __init__(
-        self, group: Group, local: str, source: str, *, now_ns: int, random_bytes: Callable[[int], bytes]
+        self,
+        group: Group,
+        local: str,
+        source: str,
+        *,
+        now_ns: int,
+        random_bytes: Callable[[int], bytes],
+        number: int = 0,
     ) -> None:
         limits = group.config.limits
         self.group = group
+        self.number = number
         self.portal = local
         self.cid = 0
         self.state = after(CONNECTION, ConnectionState.FREE, T.T3)
@@ -63,6 +72,8 @@ class TargetConnection:
         self.on_abandon: Callable[[], None] | None = None
         self.on_output: Callable[[], None] | None = None
         self.stat_sn = 0
+        self.reads = 0
+        self.writes = 0
         self.output_bytes = 0
         self._output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []

@@ -28,7 +28,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision. ``initiator``, ``target`` and ``source`` are empty where it is about no connection.
+    """One decision. ``initiator``, ``target`` and ``source`` are empty where it is about no connection, and
+    ``connection``, the server's number for it, is 0.
 
     ``arrived_at`` is the array's address it is about (of a move: where the connection is now), ``portal`` the one that
     serves it from now on, None where there is none or the next login will tell.
@@ -42,6 +43,7 @@ class Decision:
     portal: str | None
     reason: str
     kind: Kind = Kind.LOGIN
+    connection: int = 0
 
     @property
     def words(self) -> str:

@@ -30,7 +30,7 @@ class LoginEntry:
     ) -> None:
         limits = connection.group.config.limits
         self._connection = connection
-        self._arrival = Arrival(connection.group, connection.portal, source, now_ns)
+        self._arrival = Arrival(connection.group, connection.portal, source, now_ns, connection.number)
         self._login = TargetLogin(
             gate=self._arrival,
             wishes=array_wishes(limits),

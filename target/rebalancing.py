@@ -100,6 +100,7 @@ class Rebalancing:
             destination,
             reason,
             Kind.MOVE,
+            protocol.number,
         )
         self._group.decide(decision)
         protocol.request_logout(within_s)

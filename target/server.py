@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from target.connection import TargetConnection
@@ -16,15 +17,31 @@ from target.outlet import Outlet, outlet
 from target.session import Session
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A connection has ended, and why. ``session`` is None when its login was never complete."""
+
+    number: int
+    source: str
+    local: str
+    session: Session | None
+    why: str
+
+    @property
+    def words(self) -> str:
+        """One line for a log."""
+        return f"{self.source} -> {self.local}: {self.why}"
+
+
 class ArrayServer:
-    """Serves a `Group`. ``log`` hears one line about each connection that ends and why."""
+    """Serves a `Group`. ``on_end`` hears of each connection that ends."""
 
     def __init__(
-        self, group: Group, random_bytes: Callable[[int], bytes], log: Callable[[str], None] | None = None
+        self, group: Group, random_bytes: Callable[[int], bytes], on_end: Callable[[Ended], None] | None = None
     ) -> None:
         self.group = group
         self.random_bytes = random_bytes
-        self.log = log
+        self.on_end = on_end
         self._servers: dict[str, asyncio.AbstractServer] = {}
         self._connections: dict[int, ArrayProtocol] = {}
         self._numbered = 0
@@ -96,10 +113,10 @@ class ArrayServer:
         """A connection has ended."""
         if self._connections.pop(protocol.number, None) is None:
             return
-        if self.log is not None:
-            self.log(f"{protocol.source} -> {protocol.local}: {why}")
         if self.on_leave is not None:
             self.on_leave(protocol)
+        if self.on_end is not None:
+            self.on_end(Ended(protocol.number, protocol.source, protocol.local, protocol.session, why))
 
 
 class ArrayProtocol(asyncio.Protocol):
@@ -109,6 +126,7 @@ class ArrayProtocol(asyncio.Protocol):
         self.number = 0
         self.local = ""
         self.source = ""
+        self.source_port = 0
         self.since_ns = 0
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -130,13 +148,18 @@ class ArrayProtocol(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._outlet = outlet(self._transport, self._loop)
         self.local = transport.get_extra_info("sockname")[0]
-        self.source = transport.get_extra_info("peername")[0]
+        self.source, self.source_port = transport.get_extra_info("peername")[:2]
         self.since_ns = self._now()
         if not self._server.enter(self):
             self._transport.abort()
             return
         self._connection = TargetConnection(
-            self._server.group, self.local, self.source, now_ns=self._now(), random_bytes=self._server.random_bytes
+            self._server.group,
+            self.local,
+            self.source,
+            number=self.number,
+            now_ns=self._now(),
+            random_bytes=self._server.random_bytes,
         )
         self._connection.on_abandon = self.drop
         self._connection.on_output = self._wake
@@ -192,6 +215,11 @@ class ArrayProtocol(asyncio.Protocol):
     def answered(self) -> int:
         """Answers sent so far, as StatSN counts them: modulo 2**32, from wherever the login began."""
         return 0 if self._connection is None else self._connection.stat_sn
+
+    @property
+    def commands(self) -> tuple[int, int]:
+        """SCSI commands done so far: those that read, and those that wrote."""
+        return (0, 0) if self._connection is None else (self._connection.reads, self._connection.writes)
 
     def request_logout(self, within_s: int) -> None:
         """Ask the initiator to log out (async event 1)."""

@@ -34,9 +34,14 @@ MAX_IMMEDIATE_TASKS = 8
 
 
 class Allegiance(Recipient, Protocol):
-    """What tasks need of the connection they are allegiant to: it numbers and sends, in order."""
+    """What tasks need of the connection they are allegiant to: it numbers and sends, in order.
+
+    ``reads`` and ``writes`` count the commands that were done, by which way their data goes.
+    """
 
     nexus: Nexus
+    reads: int
+    writes: int
 
     def reject(self, reason: RejectReason, bad: Pdu) -> None:
         """Answer a PDU with a Reject that carries its header."""
@@ -300,6 +305,7 @@ class TaskSet:
         lun = decode_lun(command.lun)
         result = self._luns.execute(lun, cdb, data_out, connection.nexus)
         if result.pending is not None:
+            connection.writes += command.write
             moved = self._data_out_length(command, cdb) if command.write else 0
             self._answer_after(result.pending, WaitingAnswer(command, moved, connection))
             return
@@ -308,10 +314,13 @@ class TaskSet:
         if result.aborted:
             self._on_preempt(result.aborted, lun)
         if command.read:
+            connection.reads += 1
             answer_read(connection, command, result)
+        elif command.write:
+            connection.writes += 1
+            respond(connection, command, result, 0, self._data_out_length(command, cdb))
         else:
-            moved = self._data_out_length(command, cdb) if command.write else len(result.data)
-            respond(connection, command, result, 0, moved)
+            respond(connection, command, result, 0, len(result.data))
 
     def _answer_after(self, flush: Flush, task: WaitingAnswer) -> None:
         """Answer when the flush has ended; the command keeps its tag and its place in the window until then.
@@ -338,6 +347,8 @@ class TaskSet:
         command, connection = write.command, write.connection
         result = self._luns.execute(decode_lun(command.lun), write.cdb, write.buffer.content(), connection.nexus)
         self._release(command)
+        connection.reads += 1
+        connection.writes += 1
         moved = self._data_out_length(command, write.cdb)
         answer_bidirectional(connection, command, result, write.read_length, moved, write.buffer.r2t_sn)
 

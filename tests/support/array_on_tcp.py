@@ -82,7 +82,7 @@ async def _start(changes: dict[str, Any]) -> Served:
         group = make_group(port=port, **(arguments | changes))
         fill_disk(group, 0, b"".join(map(block_data, range(BLOCKS))))
         log: list[str] = []
-        server = ArrayServer(group, random.Random("server").randbytes, log.append)
+        server = ArrayServer(group, random.Random("server").randbytes, lambda ended, log=log: log.append(ended.words))
         try:
             await server.start()
         except OSError:

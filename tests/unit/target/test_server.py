@@ -10,8 +10,11 @@ import pytest
 from iscsi.constants import AsyncEvent
 from iscsi.discovery import TargetAddress
 from iscsi.login_initiator import LoginDone, LoginRedirected
-from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse, NopIn, NopOut
+from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse, NopIn, NopOut, ScsiCommand, ScsiResponse
 from target.config import Limits
+from target.decisions import Decision
+from target.server import Ended
+from tests.support.array import BLOCK
 from tests.support.array_on_tcp import GROUP_ADDRESS, PORTALS, block_data, serving
 
 
@@ -136,5 +139,37 @@ def test_an_address_that_is_taken_leaves_nothing_open() -> None:
                     await served.server.start()
                 with pytest.raises(ConnectionRefusedError):
                     await served.connect(GROUP_ADDRESS)
+
+    asyncio.run(main())
+
+
+def test_a_connection_says_what_it_has_done_and_its_end_says_who_it_was() -> None:
+    async def main() -> None:
+        async with serving() as served:
+            ended: list[Ended] = []
+            served.server.on_end = ended.append
+            decided: list[Decision] = []
+            served.server.group.on_decision = decided.append
+            peer = await served.session(2)
+            (protocol,) = served.server.connections()
+            before, session = protocol.commands, protocol.session
+            await peer.read(0, 1)
+            await peer.send(
+                ScsiCommand(
+                    write=True,
+                    itt=9,
+                    cmd_sn=peer.cmd_sn,
+                    edtl=BLOCK,
+                    cdb=bytes.fromhex("2a000000000000000100") + bytes(6),
+                    data=bytes(BLOCK),
+                )
+            )
+            assert isinstance(await peer.hear(), ScsiResponse)
+            assert protocol.commands == (before[0] + 1, before[1] + 1)
+            assert protocol.source_port == peer.socket.getsockname()[1]
+            protocol.drop()
+            await peer.hears_the_end()
+            assert ended == [Ended(protocol.number, "127.0.0.1", PORTALS[0], session, "closed")]
+            assert [(one.connection, one.answer) for one in decided] == [(protocol.number, "admitted")]
 
     asyncio.run(main())
