@@ -19,6 +19,7 @@ from google_crc32c import value as crc32c
 from iscsi.constants import RESERVED_TAG, Opcode, RejectReason, TaskAttribute
 from iscsi.errors import RemoteProtocolError
 from iscsi.fields import Field, Pack, Unpack, bits, compile_codec, compile_new, flag, raw, u8, u16, u32, u64
+from iscsi.pieces import Pieces
 
 C = TypeVar("C", bound="Pdu")
 
@@ -554,14 +555,21 @@ _PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
 def encode_buffers(pdu: Pdu, header_digest: bool = False, data_digest: bool = False) -> list[bytes]:
-    """The PDU as buffers for one vectored write: header, then the data segment uncopied, then padding and digests."""
+    """The PDU as buffers for one vectored write: header, then the data segment uncopied, then padding and digests.
+
+    The data segment of a PDU that is only sent may be `Pieces`, or a memoryview where there is no data digest.
+    """
     header = pdu._pack()
     if header_digest:
         header += crc32c(header).to_bytes(4, "little")
-    data = pdu.data
+    data: bytes | Pieces = pdu.data
     if not data:
         return [header]
     padding = _PADDING[len(data) & 3]
+    if isinstance(data, Pieces):
+        if not data_digest:
+            return [header, *data, padding] if padding else [header, *data]
+        data = bytes(data)
     if data_digest:
         return [header, data, padding + crc32c(data + padding if padding else data).to_bytes(4, "little")]
     return [header, data, padding] if padding else [header, data]

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from iscsi.constants import ScsiStatus
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import DataIn, Pdu, ScsiCommand, ScsiResponse, maker
+from iscsi.pieces import Pieces
 from iscsi.transfer import Residual, residual, segments
 from iscsi.window import CommandWindow
 from target.command import ScsiResult
@@ -57,7 +58,7 @@ def answer_read(connection: Recipient, command: ScsiCommand, result: ScsiResult)
                 stat_sn=stat_sn,
                 exp_cmd_sn=window.exp_cmd_sn,
                 max_cmd_sn=window.max_cmd_sn,
-                data=data,
+                data=cast(bytes, data),  # see _send_data
             )
         )
         return
@@ -112,15 +113,15 @@ def respond(
 
 
 def _send_data(
-    connection: Recipient, command: ScsiCommand, data: bytes, first_sn: int, collapse: Residual | None
+    connection: Recipient, command: ScsiCommand, data: bytes | Pieces, first_sn: int, collapse: Residual | None
 ) -> int:
     """Data-In PDUs numbered from ``first_sn``; the last has a good status, if there is ``collapse`` to go with it.
 
     Returns how many there were.
     """
     params, window, length, data_sn = connection.params, connection.window, len(data), first_sn
-    # A piece of a view is no copy, and all that is done with it is to measure and send it; CRC32C wants bytes.
-    view = data if params.data_digest else memoryview(data)
+    # A part of a view or of pieces is no copy, and it is only measured and sent. CRC32C wants bytes.
+    view = memoryview(data) if isinstance(data, bytes) and not params.data_digest else data
     for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
         with_status = collapse is not None and part.offset + part.length == length
         left = collapse if with_status and collapse is not None else _NO_RESIDUAL

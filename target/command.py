@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iscsi.constants import ScsiStatus
+from iscsi.pieces import Pieces
 from iscsi.scsi import CDB_LENGTH
 from iscsi.sense import INVALID_FIELD_IN_CDB, Sense
 from target.flush import Flush
@@ -34,7 +35,7 @@ class ScsiResult(NamedTuple):
     """
 
     status: ScsiStatus
-    data: bytes = b""
+    data: bytes | Pieces = b""
     sense: bytes = b""
     aborted: tuple[Nexus, ...] = ()
     pending: Flush | None = None

@@ -40,7 +40,7 @@ def _reader(locate: Locate) -> Handler:
             disk.check_range(lba, blocks)
             disk.check_transfer(blocks, cdb)
         size = disk.block_size
-        return ScsiResult(_GOOD, disk.store.read(lba * size, blocks * size))
+        return ScsiResult(_GOOD, disk.store.gather(lba * size, blocks * size))
 
     return read
 

@@ -54,6 +54,9 @@ class FileStore:
             raise outside(offset, length, self._size)
         return self._file.read(offset, length)
 
+    def gather(self, offset: int, length: int) -> bytes:
+        return self.read(offset, length)
+
     def write(self, offset: int, data: bytes) -> None:
         if offset < 0 or offset + len(data) > self._size:
             raise outside(offset, len(data), self._size)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Final, NamedTuple, Protocol
 
+from iscsi.pieces import Pieces
 from target.flush import Flush
 
 
@@ -47,6 +49,10 @@ class BlockStore(Protocol):
 
     def read(self, offset: int, length: int) -> bytes:
         """``length`` bytes from ``offset`` on; may be a shared object."""
+        ...
+
+    def gather(self, offset: int, length: int) -> bytes | Pieces:
+        """As `read`, in as many pieces as spare a copy; what is written later does not show in them."""
         ...
 
     def write(self, offset: int, data: bytes) -> None:
@@ -98,6 +104,7 @@ GRANULE_BYTES: Final = 16 * 1024
 SECTOR_BYTES: Final = 512
 """Unit of the allocation map: the smallest block a disk has, so that the map is exact for every disk."""
 
+_EMPTY: Final = bytes(GRANULE_BYTES)
 _ALL_SECTORS: Final = (1 << GRANULE_BYTES // SECTOR_BYTES) - 1
 _MAX_ZERO_LENGTHS: Final = 32
 
@@ -105,9 +112,9 @@ _MAX_ZERO_LENGTHS: Final = 32
 class MemoryStore:
     """A sparse store in memory, in granules allocated by the first write.
 
-    ``limit_bytes`` bounds what may be allocated (None: the size). Reading costs one copy of the data at most, and none
-    where nothing was written: such reads share one zero-filled object per length. Of a granule that is mapped in part
-    only, a bit per sector says which part that is; what is not mapped is zero there.
+    ``limit_bytes`` bounds what may be allocated (None: the size). A granule is never changed, a write puts another in
+    its place: so `gather` hands out the granules themselves, whatever is written while they are on their way. Of a
+    granule that is mapped in part only, a bit per sector says which part that is; what is not mapped is zero there.
     """
 
     __slots__ = ("_granules", "_limit", "_partial", "_size", "_sorted", "_zeros")
@@ -117,7 +124,7 @@ class MemoryStore:
             raise ValueError(f"a store has at least one byte, got size_bytes={size_bytes}")
         self._size = size_bytes
         self._limit = -(-(size_bytes if limit_bytes is None else limit_bytes) // GRANULE_BYTES)
-        self._granules: dict[int, memoryview] = {}
+        self._granules: dict[int, bytes] = {}
         self._partial: dict[int, int] = {}
         self._sorted: list[int] | None = []  # the granules in order, None when that has to be made anew
         self._zeros: dict[int, bytes] = {}
@@ -140,41 +147,37 @@ class MemoryStore:
         return len(self._granules) * GRANULE_BYTES
 
     def read(self, offset: int, length: int) -> bytes:
+        data = self.gather(offset, length)
+        return data if type(data) is bytes else bytes(data)
+
+    def gather(self, offset: int, length: int) -> bytes | Pieces:
         if offset < 0 or length < 0 or offset + length > self._size:
             raise outside(offset, length, self._size)
         first, start = divmod(offset, GRANULE_BYTES)
         end = start + length
         if end <= GRANULE_BYTES:
             granule = self._granules.get(first)
-            return self._zero_bytes(length) if granule is None else granule[start:end].tobytes()
-        granules = self._granules
+            return self._zero_bytes(length) if granule is None else granule[start:end]
         last = (offset + length - 1) // GRANULE_BYTES
-        if not any(map(granules.__contains__, range(first, last + 1))):
+        if not any(map(self._granules.__contains__, range(first, last + 1))):
             return self._zero_bytes(length)
-        empty = memoryview(self._zero_bytes(GRANULE_BYTES))
-        pieces = [granules.get(index, empty) for index in range(first, last + 1)]
-        pieces[-1] = pieces[-1][: end - (last - first) * GRANULE_BYTES]
-        pieces[0] = pieces[0][start:]
-        return b"".join(pieces)
+        pieces: list[bytes | memoryview] = list(map(self._granules.get, range(first, last + 1), repeat(_EMPTY)))
+        if start:
+            pieces[0] = memoryview(pieces[0])[start:]
+        if left := end % GRANULE_BYTES:
+            pieces[-1] = memoryview(pieces[-1])[:left]
+        return Pieces(pieces)
 
     def write(self, offset: int, data: bytes) -> None:
         length = len(data)
         if offset < 0 or offset + length > self._size:
             raise outside(offset, length, self._size)
         index, start = divmod(offset, GRANULE_BYTES)
-        end = start + length
-        if end <= GRANULE_BYTES:
-            self._granule(index)[start:end] = data
-            if index in self._partial:
-                self._map(index, start, end)
-            return
-        source = memoryview(data)
-        while source:
-            taken = min(GRANULE_BYTES - start, len(source))
-            self._granule(index)[start : start + taken] = source[:taken]
-            if index in self._partial:
-                self._map(index, start, start + taken)
-            source = source[taken:]
+        at = 0
+        while at < length:
+            taken = min(GRANULE_BYTES - start, length - at)
+            self._put(index, start, data[at : at + taken])
+            at += taken
             index += 1
             start = 0
 
@@ -223,15 +226,20 @@ class MemoryStore:
     def close(self) -> None:
         self._granules.clear()
 
-    def _granule(self, index: int) -> memoryview:
+    def _put(self, index: int, start: int, data: bytes) -> None:
+        """Write within one granule."""
         granule = self._granules.get(index)
         if granule is None:
             if len(self._granules) >= self._limit:
                 raise StoreFull(f"all {self._limit * GRANULE_BYTES} bytes this store may allocate are in use")
-            granule = self._granules[index] = memoryview(bytearray(GRANULE_BYTES))
+            granule = _EMPTY
             self._partial[index] = 0
             self._sorted = None
-        return granule
+        end = start + len(data)
+        whole = len(data) == GRANULE_BYTES
+        self._granules[index] = bytes(data) if whole else b"".join((granule[:start], data, granule[end:]))
+        if index in self._partial:
+            self._map(index, start, end)
 
     def _free(self, index: int) -> None:
         del self._granules[index]
@@ -257,7 +265,7 @@ class MemoryStore:
             taken = min(end - start, GRANULE_BYTES - at)
             granule = self._granules.get(index)
             if granule is not None:
-                granule[at : at + taken] = bytes(taken)
+                self._granules[index] = b"".join((granule[:at], bytes(taken), granule[at + taken :]))
                 whole = _sectors(-(-at // SECTOR_BYTES), (at + taken) // SECTOR_BYTES)
                 self._partial[index] = left = self._mapped(index) & ~whole
                 if not left:

@@ -255,7 +255,7 @@ def test_a_store_that_is_full_fails_the_write_as_space_allocation(one: Nexus) ->
 
 
 class FailingStore(MemoryStore):
-    def read(self, offset: int, length: int) -> bytes:
+    def gather(self, offset: int, length: int) -> bytes:
         raise OSError("medium")
 
     def write(self, offset: int, data: bytes) -> None:

@@ -3,6 +3,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from target.block_file import FileRefused
 from target.file_store import FileStore
@@ -165,3 +167,14 @@ def test_a_file_of_another_size_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(FileRefused, match="has 4 bytes, not whole sectors"):
         FileStore.open(path, 1024)
     assert path.read_bytes() == b"data"
+
+
+@given(st.integers(0, 5 * GRANULE_BYTES - 1), st.integers(1, 3 * GRANULE_BYTES), st.integers(0, 5 * GRANULE_BYTES - 1))
+def test_what_was_gathered_stays_as_it_was(offset: int, length: int, written_at: int) -> None:
+    store = MemoryStore(6 * GRANULE_BYTES)
+    store.write(GRANULE_BYTES // 2, b"old" * GRANULE_BYTES)
+    length = min(length, store.size_bytes - offset)
+    gathered, before = store.gather(offset, length), store.read(offset, length)
+    store.write(written_at, b"new" * 100)
+    store.discard(written_at // 2, GRANULE_BYTES)
+    assert bytes(gathered) == before
