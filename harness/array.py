@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from harness import scenario as model
 from harness.mistakes import Mistake, ScenarioError
 from iscsi.chap import ChapCredentials, ChapPolicy
+from target.block_file import FileRefused
 from target.config import (
     AccessRule,
     ArrayKind,
@@ -25,11 +26,13 @@ from target.config import (
 )
 from target.decisions import Decision
 from target.file_store import FileStore
+from target.flush import Offload
 from target.group import Group, Volume
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.ownership import Ownership
+from target.snapshot_store import SnapshotStore
 from target.store import BlockStore, MemoryStore
 
 
@@ -60,6 +63,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
                 block_size=volume.block_size,
                 access=tuple(_rule(access) for access in volume.access),
                 path=volume.file,
+                snapshot_of=volume.snapshot_of,
                 read_only=volume.read_only,
                 removable=volume.removable,
                 thin=volume.provisioning == "thin",
@@ -78,23 +82,40 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
 
 
 def build_group(
-    config: GroupConfig, *, files: bool = False, on_decision: Callable[[Decision], None] | None = None
+    config: GroupConfig,
+    *,
+    files: bool = False,
+    offload: Offload | None = None,
+    on_decision: Callable[[Decision], None] | None = None,
 ) -> Group:
     """An array at work. With ``files`` a volume that names a file is kept in it, else everything is in memory.
 
-    Raises FileRefused for a file that cannot be used.
+    ``offload`` is where files are flushed (None: on the spot). Raises FileRefused for a file that cannot be used; none
+    stays open then.
     """
-    volumes = {}
-    for volume in config.volumes:
-        stores = {lun.number: _store(lun, files) for lun in volume.luns}
-        volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, stores))
+    volumes: dict[str, Volume] = {}
+    opened: list[BlockStore] = []
+    try:
+        for volume in config.volumes:
+            stores = {}
+            for lun in volume.luns:
+                stores[lun.number] = _store(lun, offload) if files else MemoryStore(lun.size_bytes)
+                opened.append(stores[lun.number])
+            volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, stores))
+    except FileRefused as error:
+        for store in opened:
+            store.close()
+        raise FileRefused(f"volume {volume.name}: {error}") from None
     return Group(config, volumes, on_decision)
 
 
-def _store(lun: LunConfig, files: bool) -> BlockStore:
-    if not files or lun.path is None:
+def _store(lun: LunConfig, offload: Offload | None) -> BlockStore:
+    if lun.path is None:
         return MemoryStore(lun.size_bytes)
-    return FileStore.open(Path(lun.path), lun.size_bytes, read_only=lun.read_only)
+    path = Path(lun.path)
+    if lun.snapshot_of is not None:
+        return SnapshotStore.open(path, Path(lun.snapshot_of), lun.size_bytes, offload=offload)
+    return FileStore.open(path, lun.size_bytes, read_only=lun.read_only, offload=offload)
 
 
 def lun_map(config: GroupConfig, volume: VolumeConfig, stores: Mapping[int, BlockStore]) -> LunMap:
@@ -118,6 +139,7 @@ def _lun(lun: model.Lun) -> LunConfig:
         lun.size_bytes,
         lun.block_size,
         path=lun.file,
+        snapshot_of=lun.snapshot_of,
         read_only=lun.read_only,
         removable=lun.removable,
         thin=lun.provisioning == "thin",

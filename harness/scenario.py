@@ -90,6 +90,8 @@ class Disk(Table):
     """The medium can be ejected and loaded, as of a drive."""
     file: str | None = None
     """`serve` keeps the data in this file; without it, and in every run, in memory."""
+    snapshot_of: str | None = None
+    """A file that the volume starts as a copy of: `file` then holds only what differs from it."""
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> Self:
@@ -97,6 +99,8 @@ class Disk(Table):
             raise ValueError(f"expected at most {MAX_SIZE_BYTES >> 60}EiB, got {self.size_bytes} bytes")
         if self.size_bytes == 0 or self.size_bytes % self.block_size:
             raise ValueError(f"expected a size of whole blocks of {self.block_size} bytes, got {self.size_bytes} bytes")
+        if self.snapshot_of is not None and self.file in (None, self.snapshot_of):
+            raise ValueError("snapshot_of wants a file of its own for what differs from it")
         return self
 
 

@@ -17,9 +17,11 @@ from harness.array import build_group, group_config
 from harness.loopback import array_on_loopback
 from harness.scenario import Array
 from harness.serving.array_file import Serving, load_serving
+from target.block_file import FileRefused
 from target.config import GroupConfig
 from target.decisions import Decision
 from target.group import Group
+from target.off_loop import off_loop
 from target.server import ArrayServer
 
 DRAIN_S = 5
@@ -51,13 +53,15 @@ def serve(path: Path | None, *, as_written: bool, say: Callable[[str], None]) ->
 
 
 async def _serve(config: GroupConfig, say: Callable[[str], None]) -> None:
+    loop = asyncio.get_running_loop()
     try:
-        group = build_group(config, files=True, on_decision=lambda decision: say(decision_words(decision)))
-    except (OSError, ValueError) as error:
-        raise ServeError(f"a volume cannot be opened: {error}") from None
+        group = build_group(
+            config, files=True, offload=off_loop(loop), on_decision=lambda decision: say(decision_words(decision))
+        )
+    except FileRefused as error:
+        raise ServeError(str(error)) from None
     server = ArrayServer(group, secrets.token_bytes, lambda ended: say(ended.words))
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
@@ -68,7 +72,7 @@ async def _serve(config: GroupConfig, say: Callable[[str], None]) -> None:
         await _say_goodbye(server)
     finally:
         server.close()
-        _close_stores(group)
+        _close_stores(group, say)
     say("stopped")
 
 
@@ -116,7 +120,10 @@ async def _say_goodbye(server: ArrayServer) -> None:
         await asyncio.sleep(0.05)
 
 
-def _close_stores(group: Group) -> None:
-    for volume in group.volumes.values():
+def _close_stores(group: Group, say: Callable[[str], None]) -> None:
+    for name, volume in group.volumes.items():
         for unit in volume.luns.units():
-            unit.close()
+            try:
+                unit.close()
+            except OSError as error:
+                say(f"{name}: what was not synchronized may be lost: {error.strerror}")

@@ -188,24 +188,29 @@ def open_volume(path: Path, size_bytes: int) -> OsFile:
         raise
 
 
-def create_file(path: Path, head: bytes, size_bytes: int) -> None:
-    """Make a sparse file that starts with ``head``: whole and stable when this returns, or not there at all.
+def create_file(path: Path, head: bytes, size_bytes: int) -> OsFile:
+    """Make a sparse file that starts with ``head``, and lock it. It is there whole and stable, or not at all.
 
-    Raises FileRefused.
+    Made under another name and linked to its own when it is whole; the lock is held all the time. Raises FileRefused.
     """
     unfinished = path.with_name(path.name + ".new")
+    fd = _open(unfinished, os.O_RDWR | os.O_CREAT)
     try:
-        fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(fd, size_bytes)
-            os.pwrite(fd, head, 0)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(unfinished, path)
+        if path.exists():
+            raise FileRefused(f"{path} is in use: another process has just made it")
+        os.ftruncate(fd, 0)
+        os.ftruncate(fd, size_bytes)
+        os.pwrite(fd, head, 0)
+        os.fsync(fd)
+        os.link(unfinished, path)
+        os.unlink(unfinished)
         sync_directory(path)
-    except OSError as error:
-        raise _refused(path, error) from None
+        return OsFile(fd, path)
+    except BaseException as error:
+        os.close(fd)
+        if isinstance(error, OSError):
+            raise _refused(path, error) from None
+        raise
 
 
 def sync_directory(path: Path) -> None:

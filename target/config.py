@@ -67,6 +67,7 @@ MAX_SIZE_BYTES: Final = 1 << 63
 class LunConfig:
     """One logical unit. ``path`` names a backing file; None means memory.
 
+    ``snapshot_of``: the file holds only what differs from this one, which is read and never written.
     ``removable``: the medium can be ejected and loaded. ``thin``: blocks can be deallocated and then read as zeros.
     """
 
@@ -74,6 +75,7 @@ class LunConfig:
     size_bytes: int
     block_size: int = 512
     path: str | None = None
+    snapshot_of: str | None = None
     read_only: bool = False
     removable: bool = False
     thin: bool = True
@@ -81,6 +83,8 @@ class LunConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.number <= MAX_LUN:
             raise ConfigError(f"LUN {self.number} is outside 0 to {MAX_LUN}")
+        if self.snapshot_of is not None and self.path in (None, self.snapshot_of):
+            raise ConfigError("snapshot_of wants a file of its own for what differs from it")
         if self.block_size not in (512, 4096):
             raise ConfigError(f"block_size is 512 or 4096, not {self.block_size}")
         if self.size_bytes > MAX_SIZE_BYTES:
@@ -104,6 +108,7 @@ class VolumeConfig:
     block_size: int = 512
     access: tuple[AccessRule, ...] = ()
     path: str | None = None
+    snapshot_of: str | None = None
     read_only: bool = False
     removable: bool = False
     thin: bool = True
@@ -121,7 +126,16 @@ class VolumeConfig:
     @property
     def luns(self) -> tuple[LunConfig, ...]:
         """All logical units, LUN 0 first."""
-        first = LunConfig(0, self.size_bytes, self.block_size, self.path, self.read_only, self.removable, self.thin)
+        first = LunConfig(
+            0,
+            self.size_bytes,
+            self.block_size,
+            path=self.path,
+            snapshot_of=self.snapshot_of,
+            read_only=self.read_only,
+            removable=self.removable,
+            thin=self.thin,
+        )
         return (first, *self.more_luns)
 
 

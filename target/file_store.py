@@ -16,7 +16,7 @@ from target.store import Extent, outside
 class FileStore:
     """The bytes of a file. With ``offload`` its flushes do not stop the thread that asks for them."""
 
-    __slots__ = ("_closing", "_file", "_flusher", "_size")
+    __slots__ = ("_file", "_flusher", "_size")
 
     def __init__(self, file: BlockFile, offload: Offload | None = None) -> None:
         self._file = file
@@ -76,7 +76,10 @@ class FileStore:
         return self._flusher.flush()
 
     def close(self) -> None:
-        self._flusher.close(self._file.close)
+        try:
+            self._flusher.close()
+        finally:
+            self._file.close()
 
     def _begin_flush(self) -> Job:
         return self._file.sync

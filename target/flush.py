@@ -21,8 +21,11 @@ Job = Callable[[], None]
 Done = Callable[[OSError | None], None]
 """Hears how a flush ended: None when everything before it is stable."""
 
-Offload = Callable[[Job, Done], None]
-"""Run a job where it may block, then call ``Done`` where the array runs. Never calls it before returning."""
+Wait = Callable[[], None]
+"""Return when a job has ended."""
+
+Offload = Callable[[Job, Done], Wait]
+"""Run a job where it may block, then call ``Done`` where the array runs, and not before this has returned."""
 
 
 class Flush:
@@ -47,7 +50,7 @@ class Flush:
 class Flusher:
     """The flushes of one store. ``begin`` makes the job of a flush, from the state the store is in at that moment."""
 
-    __slots__ = ("_begin", "_failure", "_next", "_offload", "_running")
+    __slots__ = ("_begin", "_failure", "_next", "_offload", "_running", "_wait")
 
     def __init__(self, begin: Callable[[], Job], offload: Offload | None = None) -> None:
         self._begin = begin
@@ -55,12 +58,13 @@ class Flusher:
         self._running: Flush | None = None
         self._next: Flush | None = None
         self._failure: OSError | None = None
+        self._wait: Wait = _no_wait
 
     def flush(self) -> Flush | None:
         """Make stable what was written before; None when that is done already. Raises OSError once one has failed."""
         self._raise_failure()
         if self._offload is None:
-            self.flush_now()
+            self._flush_now()
             return None
         if self._running is None:
             return self._start(Flush(), self._offload)
@@ -68,27 +72,17 @@ class Flusher:
             self._next = Flush()
         return self._next
 
-    def flush_now(self) -> None:
-        """The same, returning when it is done, also beside one that runs elsewhere. Raises OSError."""
-        self._raise_failure()
-        try:
-            self._begin()()
-        except OSError as error:
-            self._failure = error
-            raise
-
-    def close(self, release: Callable[[], None]) -> None:
-        """Flush a last time, and release the file: now, or when what runs elsewhere has ended. Raises OSError."""
+    def close(self) -> None:
+        """Flush a last time, when what runs elsewhere has ended; who waits for it hears of it later. Raises OSError."""
         waiting, self._next = self._next, None
         if waiting is not None:
             waiting.end(OSError(errno.ESHUTDOWN, "the store was closed"))
-        try:
-            self.flush_now()
-        finally:
-            if self._running is None:
-                release()
-            else:
-                self._running.on_done(lambda error: release())
+        self._wait()
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        self._raise_failure()
+        self._watched(self._begin())()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -100,13 +94,27 @@ class Flusher:
         def done(error: OSError | None) -> None:
             self._running = None
             waiting, self._next = self._next, None
-            if error is not None:
-                self._failure = error
-            elif waiting is not None:
+            if error is None and waiting is not None:
                 self._start(waiting, offload)
             flush.end(error)
             if error is not None and waiting is not None:
                 waiting.end(error)
 
-        offload(self._begin(), done)
+        self._wait = offload(self._watched(self._begin()), done)
         return flush
+
+    def _watched(self, job: Job) -> Job:
+        """The job, whose failure is known as soon as it has ended, not only when ``done`` is called."""
+
+        def watched() -> None:
+            try:
+                job()
+            except OSError as error:
+                self._failure = error
+                raise
+
+        return watched
+
+
+def _no_wait() -> None:
+    """Nothing has run elsewhere yet."""

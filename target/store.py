@@ -207,7 +207,7 @@ class MemoryStore:
         first = start // SECTOR_BYTES
         ahead = self._mapped(index) >> first
         mapped = bool(ahead & 1)
-        run = _trailing(~ahead if mapped else ahead)
+        run = trailing_zeros(~ahead if mapped else ahead)
         if run is not None and first + run < GRANULE_BYTES // SECTOR_BYTES:
             end = index * GRANULE_BYTES + (first + run) * SECTOR_BYTES
         elif mapped:
@@ -252,7 +252,7 @@ class MemoryStore:
 
     def _map(self, index: int, start: int, end: int) -> None:
         """Bytes ``start`` to ``end`` of a granule were written."""
-        mapped = self._partial[index] | _sectors(start // SECTOR_BYTES, -(-end // SECTOR_BYTES))
+        mapped = self._partial[index] | bit_range(start // SECTOR_BYTES, -(-end // SECTOR_BYTES))
         if mapped == _ALL_SECTORS:
             del self._partial[index]
         else:
@@ -266,7 +266,7 @@ class MemoryStore:
             granule = self._granules.get(index)
             if granule is not None:
                 self._granules[index] = b"".join((granule[:at], bytes(taken), granule[at + taken :]))
-                whole = _sectors(-(-at // SECTOR_BYTES), (at + taken) // SECTOR_BYTES)
+                whole = bit_range(-(-at // SECTOR_BYTES), (at + taken) // SECTOR_BYTES)
                 self._partial[index] = left = self._mapped(index) & ~whole
                 if not left:
                     self._free(index)
@@ -290,12 +290,12 @@ class MemoryStore:
         return zeros
 
 
-def _sectors(first: int, end: int) -> int:
-    """The bits of sectors ``first`` to ``end``; none when the range is empty."""
+def bit_range(first: int, end: int) -> int:
+    """The number with bits ``first`` to ``end`` set; 0 when the range is empty."""
     return (1 << end) - (1 << first) if first < end else 0
 
 
-def _trailing(bits: int) -> int | None:
+def trailing_zeros(bits: int) -> int | None:
     """How many zero bits end the number; None for 0."""
     return (bits & -bits).bit_length() - 1 if bits else None
 

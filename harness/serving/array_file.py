@@ -142,4 +142,5 @@ def _with_files_beside(array: Array, folder: Path) -> Array:
 
 
 def _beside(disk: Disk, folder: Path) -> dict[str, Any]:
-    return {} if disk.file is None else {"file": str(folder / disk.file)}
+    named = {"file": disk.file, "snapshot_of": disk.snapshot_of}
+    return {key: str(folder / name) for key, name in named.items() if name is not None}

@@ -17,6 +17,7 @@ from target.file_store import FileStore
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.nexus import Nexus
+from target.snapshot_store import SnapshotStore
 from target.store import GRANULE_BYTES, BlockStore, MemoryStore
 
 BLOCK = 512
@@ -43,6 +44,12 @@ def memory(folder: Path) -> BlockStore:
 
 def file(folder: Path) -> BlockStore:
     return FileStore.open(folder / "volume", BLOCKS * BLOCK)
+
+
+def snapshot(folder: Path) -> BlockStore:
+    base = folder / "base"
+    base.write_bytes(bytes(BLOCKS * BLOCK))
+    return SnapshotStore.open(folder / "volume", base, BLOCKS * BLOCK)
 
 
 def orwrite(lba: int, blocks: int) -> bytes:
@@ -77,7 +84,7 @@ def apply(unit: LogicalUnit, model: bytearray, step: Step) -> None:
     model[start:end] = after
 
 
-@pytest.mark.parametrize("make", [memory, file])
+@pytest.mark.parametrize("make", [memory, file, snapshot])
 @settings(deadline=None, max_examples=60)
 @given(steps=steps)
 def test_a_disk_reads_like_an_array_of_bytes(make: Callable[[Path], BlockStore], steps: list[Step]) -> None:

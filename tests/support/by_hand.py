@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from target.flush import Done, Flush, Flusher, Job
+from target.flush import Done, Flush, Flusher, Job, Wait
 from target.store import MemoryStore
 
 
@@ -12,18 +12,26 @@ class ByHand:
     def __init__(self) -> None:
         self.jobs: list[tuple[Job, Done]] = []
 
-    def __call__(self, job: Job, done: Done) -> None:
-        self.jobs.append((job, done))
+    def __call__(self, job: Job, done: Done) -> Wait:
+        ended: list[OSError | None] = []
+
+        def once() -> None:
+            if not ended:
+                try:
+                    job()
+                except OSError as error:
+                    ended.append(error)
+                else:
+                    ended.append(None)
+
+        self.jobs.append((once, lambda error: done(ended[0])))
+        return once
 
     def run(self) -> None:
-        """Run the oldest job to its end."""
+        """Run the oldest job to its end, unless somebody has waited for it, and tell how it ended."""
         job, done = self.jobs.pop(0)
-        try:
-            job()
-        except OSError as error:
-            done(error)
-        else:
-            done(None)
+        job()
+        done(None)
 
 
 class SlowStore(MemoryStore):

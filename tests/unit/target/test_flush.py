@@ -109,25 +109,37 @@ def test_without_an_offload_too(medium: Medium) -> None:
         flusher.flush()
 
 
-def test_closing_flushes_and_releases_the_file_when_nothing_uses_it_any_more(
+def test_closing_waits_for_what_runs_and_flushes_what_came_after(
     flusher: Flusher, offload: ByHand, medium: Medium
 ) -> None:
-    released: list[bool] = []
-    heard: list[OSError | None] = []
-    asked(flusher, [])
-    asked(flusher, heard)
-    flusher.close(lambda: released.append(True))
-    assert medium.synced == [0]
-    assert released == []
-    assert [error and error.errno for error in heard] == [errno.ESHUTDOWN]
+    running: list[OSError | None] = []
+    waiting: list[OSError | None] = []
+    asked(flusher, running)
+    medium.written = 1
+    asked(flusher, waiting)
+    flusher.close()
+    assert medium.synced == [0, 1]
+    assert [error and error.errno for error in waiting] == [errno.ESHUTDOWN]
     offload.run()
-    assert released == [True]
+    assert running == [None]
     assert offload.jobs == []
 
 
-def test_closing_an_idle_store_that_cannot_be_flushed_releases_it_and_says_so(medium: Medium) -> None:
-    released: list[bool] = []
+def test_closing_a_store_that_cannot_be_flushed_says_so(medium: Medium) -> None:
     medium.fails = True
     with pytest.raises(OSError, match="Input/output"):
-        Flusher(medium.begin).close(lambda: released.append(True))
-    assert released == [True]
+        Flusher(medium.begin).close()
+
+
+def test_closing_a_store_after_the_running_flush_has_failed_says_so(
+    flusher: Flusher, offload: ByHand, medium: Medium
+) -> None:
+    heard: list[OSError | None] = []
+    asked(flusher, heard)
+    medium.fails = True
+    offload.jobs[0][0]()
+    medium.fails = False
+    with pytest.raises(OSError, match="Input/output"):
+        flusher.close()
+    offload.run()
+    assert heard == [EIO]

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from target.block_file import FileRefused
 from target.file_store import FileStore
 from target.store import GRANULE_BYTES, SECTOR_BYTES, BlockStore, Extent, MemoryStore, StoreFull, extents
 
@@ -144,29 +142,6 @@ def test_a_unit_larger_than_a_sector_is_mapped_when_a_part_of_it_is() -> None:
     store.write(4096 + 512, bytes(512))
     store.write(3 * 4096 - 512, bytes(1024))
     assert runs(store, 4096) == [(1, False), (4, True), (16, False)]
-
-
-def test_a_file_keeps_its_bytes_and_its_holes(tmp_path: Path) -> None:
-    path = tmp_path / "volume"
-    first = FileStore.open(path, 64 << 20)
-    first.write(32 << 20, b"kept")
-    first.flush()
-    first.close()
-    assert os.stat(path).st_blocks * 512 < 1 << 20
-    second = FileStore.open(path, 64 << 20)
-    assert second.read(32 << 20, 4) == b"kept"
-    second.discard(0, 64 << 20)
-    assert second.read(32 << 20, 4) == bytes(4)
-    second.close()
-    assert os.stat(path).st_blocks * 512 < 1 << 20
-
-
-def test_a_file_of_another_size_is_not_touched(tmp_path: Path) -> None:
-    path = tmp_path / "volume"
-    path.write_bytes(b"data")
-    with pytest.raises(FileRefused, match="has 4 bytes, not whole sectors"):
-        FileStore.open(path, 1024)
-    assert path.read_bytes() == b"data"
 
 
 @given(st.integers(0, 5 * GRANULE_BYTES - 1), st.integers(1, 3 * GRANULE_BYTES), st.integers(0, 5 * GRANULE_BYTES - 1))
