@@ -105,16 +105,17 @@ class Framer:
         """
         if self._fault:
             raise RemoteProtocolError(f"nothing can be read after this: {self._fault}")
-        if self._have:
-            self._have += len(data)
-            self._chunks.append(data)
-            if self._have < self._need:
-                return []
-            data = b"".join(self._chunks)
-            self._chunks.clear()
         pdus: list[Received] = []
         try:
-            self._cut(data, limit, pdus)
+            position = 0
+            if self._have and limit is None:
+                position = self._complete(data, pdus)
+            elif self._have:
+                data = b"".join((*self._chunks, data))
+                self._chunks.clear()
+                self._have = 0
+            if not self._have:
+                self._cut(data, position, limit, pdus)
         except RemoteProtocolError as fault:
             self._fault = str(fault)
             self._have = 0
@@ -123,10 +124,28 @@ class Framer:
             pdus.append(BrokenStream(fault))
         return pdus
 
-    def _cut(self, buffer: bytes, limit: int | None, pdus: list[Received]) -> None:
-        """Append the whole PDUs at the front of ``buffer``; the rest of it is kept."""
+    def _complete(self, data: bytes, pdus: list[Received]) -> int:
+        """Complete what is held with the first bytes of ``data``, and with no more: the rest is not to be copied again.
+
+        Returns how many bytes that took; all of them while something is still held.
+        """
+        position, end = 0, len(data)
+        while self._have:
+            taken = max(0, min(self._need - self._have, end - position))  # more may be held, after a limit
+            self._chunks.append(data[position : position + taken])
+            self._have += taken
+            position += taken
+            if self._have < self._need:
+                break
+            buffer = b"".join(self._chunks)
+            self._chunks.clear()
+            self._cut(buffer, 0, None, pdus)
+        return position
+
+    def _cut(self, buffer: bytes, position: int, limit: int | None, pdus: list[Received]) -> None:
+        """Append the whole PDUs in ``buffer`` from ``position`` on; the rest of it is kept."""
         digests = self.header_digest or self.data_digest
-        position, end = 0, len(buffer)
+        end = len(buffer)
         self._need = BHS_LENGTH
         while (start := position + BHS_LENGTH) <= end and len(pdus) != limit:
             (lengths,) = _LENGTHS(buffer, position)
