@@ -1,8 +1,11 @@
-"""The targets that are compared: ours, istgt, and tgt twice, all over files of one directory.
+"""The targets that are compared: ours, istgt, and tgt twice.
 
-Each is a process of its own with one disk of `DISK_BYTES`, filled with data before it starts, so that every one of them
-reads the page cache and none of them reads holes. tgt is shown with its defaults and tuned, since its defaults
-(MaxRecvDataSegmentLength 8192, InitialR2T=Yes, 16 I/O threads) are not what it can do.
+Each is a process of its own with one disk of `DISK_BYTES` that is full of data, so that none of them reads holes, which
+cost nothing. istgt and tgt keep theirs in a file, that is in the page cache; they have nothing like our volume in
+memory, which is what an array file gets that names no file. So ours is shown over a file as well.
+
+tgt is shown with its defaults and tuned, since its defaults (MaxRecvDataSegmentLength 8192, InitialR2T=Yes, 16 I/O
+threads) are not what it can do.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from tests.interop.support import START_LIMIT_S, Tgt, free_port, require
 
 DISK_BYTES: Final = 256 << 20
 
-NAMES: Final = ("mpiolab", "tgt", "tgt tuned", "istgt")
+NAMES: Final = ("mpiolab", "tgt", "tgt tuned", "istgt", "mpiolab file")
+"""As the table has them: ours, theirs, and ours once more over a file."""
 
 TUNED: Final = {
     "MaxRecvDataSegmentLength": "262144",
@@ -47,42 +51,48 @@ class Target:
 
 @contextmanager
 def all_targets(directory: Path) -> Iterator[list[Target]]:
-    """Ours, tgt, tuned tgt and istgt, in the order of `NAMES`, until the block ends."""
+    """All of them in the order of `NAMES`, until the block ends."""
     with ExitStack() as stack:
         yield [
             stack.enter_context(ours(directory)),
             stack.enter_context(_tgt(directory, "tgt")),
             stack.enter_context(_tgt(directory, "tgt tuned", tuned=True)),
             stack.enter_context(_istgt(directory)),
+            stack.enter_context(ours(directory, in_file=True)),
         ]
 
 
 @contextmanager
-def ours(directory: Path, *, sessions: str = "") -> Iterator[Target]:
-    """`mpiolab serve` over a file. The address it is asked for redirects to one of the portals."""
-    directory = _own(directory, "mpiolab")
+def ours(directory: Path, *, in_file: bool = False) -> Iterator[Target]:
+    """`mpiolab serve` over memory or a file. The address it is asked for redirects to one of the portals."""
+    name = "mpiolab file" if in_file else "mpiolab"
+    directory = _own(directory, name.replace(" ", "-"))
     image = _image(directory)
-    address, port = "127.0.91.1", free_port("127.0.91.1")
+    net = "91" if in_file else "90"
+    address = f"127.0.{net}.1"
+    port = free_port(address)
     array = directory / "array.toml"
     array.write_text(
         f"""
 [array]
 name = "bench"
-group = "192.168.91.1/22"
-portals = ["192.168.91.2", "192.168.91.3"]
+group = "192.168.{net}.1/22"
+portals = ["192.168.{net}.2", "192.168.{net}.3"]
 port = {port}
-{sessions}
 [[array.volumes]]
 name = "disk"
 iqn = "iqn.2026-11.lab.bench:disk"
 size = "{DISK_BYTES >> 20}MiB"
-file = "{image}"
+{f'file = "{image}"' if in_file else ""}
 access = [{{ source = "0.0.0.0/0" }}]
 """
     )
     command = [sys.executable, "-m", "harness", "serve", str(array)]
+    url = f"iscsi://{address}:{port}/iqn.2026-11.lab.bench:disk/0"
     with _process(command, directory / "log", lambda: _listens(address, port)) as pid:
-        yield Target("mpiolab", f"iscsi://{address}:{port}/iqn.2026-11.lab.bench:disk/0", pid)
+        if not in_file:
+            subprocess.run([require("qemu-img"), "convert", "-n", "-O", "raw", image, url], check=True, timeout=60)
+        yield Target(name, url, pid)
 
 
 @contextmanager

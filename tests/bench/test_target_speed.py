@@ -88,7 +88,7 @@ def test_the_target_beside_istgt_and_tgt(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def _cell(name: str, figure: float, ratio: float, row: Row) -> str:
-    if name == "mpiolab":
+    if name.startswith("mpiolab"):
         return f"{figure:>20,.0f}"
     mark = "!" if ratio < row.bars.get(name, 0.0) else " "
     return f"{figure:>12,.0f} ({ratio:4.2f}){mark}"
