@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from iscsi.chap import ChapPolicy
 from iscsi.constants import LoginStatus
 from iscsi.discovery import TargetAddress
 from iscsi.login_gate import Admit, Agreement, LoginIdentity, Redirect, Refuse
@@ -19,6 +20,7 @@ from target.group import Group
 from target.nexus import Nexus, initiator_port_name, target_port_name
 from target.session import Session, SessionWindow
 from target.sessions import continued
+from target.states import SESSION, N, SessionState, after
 from target.tasks import TaskSet
 
 
@@ -26,8 +28,8 @@ from target.tasks import TaskSet
 class Arrival:
     """One TCP connection knocking at the array: the `LoginGate` of its login.
 
-    When it is in, ``session`` is the one it belongs to, ``params`` is what holds on this connection, and ``nexus``
-    names the portal it came in on.
+    ``chap`` is what it has to prove. When it is in, ``session`` is the one it belongs to, ``params`` is what holds on
+    this connection, and ``nexus`` names the portal it came in on.
     """
 
     group: Group
@@ -35,6 +37,7 @@ class Arrival:
     source: str
     now_ns: int
     number: int = 0
+    chap: ChapPolicy | None = None
     session: Session | None = None
     params: SessionParameters | None = None
     nexus: Nexus | None = None
@@ -66,6 +69,7 @@ class Arrival:
             drained = group.portal_is_drained(self.local)
             why = "this portal is drained" if drained else "this portal is going down"
             return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, why)
+        self.chap = rule.chap
         session = group.sessions.find(who, config.tpgt, self.local) if who.tsih else None
         window = None if session is None or session.tsih != who.tsih else session.window
         return self._tell(who, Admit(config.tpgt, rule.chap, window), self.local, "served here")
@@ -83,12 +87,29 @@ class Arrival:
             session = self._new_session(who, agreed, self.nexus)
             group.enter(session)
             self.params = agreed.params
+        elif not self._go_on(session, who, agreed):
+            return self._refuse(who, LoginStatus.CANNOT_INCLUDE_IN_SESSION, "not authenticated as the session was")
         else:
-            group.reinstate_connection(session, who.cid)
             self.params = continued(session.params, agreed.params)
         self.session = session
         group.moves.done(who)
         return session.tsih
+
+    def _go_on(self, session: Session, who: LoginIdentity, agreed: Agreement) -> bool:
+        """Make room for a further connection of a session; False when it may not join (RFC 7143 9.2.1).
+
+        A session that has failed goes on from here. The attempt counts from its authenticated end, not from its first
+        request: nobody who is not let in can keep the session's state alive.
+        """
+        if session.state is SessionState.FAILED:
+            session.state = after(SESSION, session.state, N.N7)
+        if (self.chap, agreed.authenticated_as) != (session.chap, session.authenticated_as):
+            if session.state is SessionState.IN_CONTINUE:
+                session.state = after(SESSION, session.state, N.N8)
+            return False
+        if who.cid in session.connections or who.cid in session.lost:
+            self.group.reinstate_connection(session, who.cid, self.now_ns)
+        return True
 
     def _new_session(self, who: LoginIdentity, agreed: Agreement, nexus: Nexus) -> Session:
         group, limits = self.group, self.group.config.limits
@@ -97,7 +118,18 @@ class Arrival:
         tasks = None
         if volume is not None:
             tasks = TaskSet(volume.luns, window, limits.write_buffer_bytes, group.abort_nexuses)
-        return Session(who, agreed.params, nexus, self.local, self.source, window, tasks)
+        return Session(
+            who,
+            agreed.params,
+            nexus,
+            self.local,
+            self.source,
+            window,
+            tasks,
+            chap=self.chap,
+            authenticated_as=agreed.authenticated_as,
+            now_ns=self.now_ns,
+        )
 
     def _nexus_of(self, who: LoginIdentity) -> Nexus:
         tpgt = self.group.config.tpgt

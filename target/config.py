@@ -147,6 +147,14 @@ class Limits:
     """TCP connections at once, over all addresses; more are closed at once (TR1072's figure for a pool)."""
     login_timeout_s: float = 15.0
     """From the TCP connection to the full-feature phase."""
+    max_connections_per_session: int = 4
+    """What MaxConnections is negotiated down to (RFC 7143 13.2)."""
+    error_recovery_level: int = 2
+    """What ErrorRecoveryLevel is negotiated down to (13.20)."""
+    time2wait_s: float = 2.0
+    """DefaultTime2Wait, whole seconds: how long an initiator waits before it comes back for what it lost (13.15)."""
+    time2retain_s: float = 20.0
+    """DefaultTime2Retain, whole seconds: how long after that its tasks and its session are kept; 0: not at all."""
     command_window: int = 128
     """Commands a session may have outstanding: MaxCmdSN - ExpCmdSN + 1."""
     max_recv_data_segment_length: int = 262144
@@ -159,7 +167,7 @@ class Limits:
     output_high_bytes: int = 1 << 18
     """Answers held for a peer that does not read; above it no further command is taken from that connection."""
     write_buffer_bytes: int = 32 << 20
-    """Data of writes a connection may have on its way by R2T; a write above it waits for its R2T until others end."""
+    """Data of writes a session may have on its way by R2T; a write above it waits for its R2T until others end."""
     data_timeout_s: float = 5.0
     """How long the rest of a write's data is waited for once some of it is known to be lost or wrong."""
     linger_s: float = 5.0
@@ -175,6 +183,9 @@ class Limits:
             raise ConfigError(
                 f"first_burst_length {self.first_burst_length} is above max_burst_length {self.max_burst_length}"
             )
+        for name in ("time2wait_s", "time2retain_s"):
+            if getattr(self, name) != int(getattr(self, name)):
+                raise ConfigError(f"{name} must be whole seconds, not {getattr(self, name)}")
         for name in ("output_high_bytes", "write_buffer_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -187,6 +198,10 @@ class Limits:
 
 _RANGES: Final = (
     ("max_connections", 1, 0xFFFF),  # each may be a session, and a TSIH has 16 bits
+    ("max_connections_per_session", 1, 0xFFFF),
+    ("error_recovery_level", 0, 2),
+    ("time2wait_s", 0, 3600),
+    ("time2retain_s", 0, 3600),
     ("command_window", 1, 0xFFFF),
     ("max_recv_data_segment_length", 512, (1 << 24) - 1),
     ("max_burst_length", 512, (1 << 24) - 1),

@@ -96,6 +96,7 @@ class TargetConnection:
                 self.login.receive(data, now_ns)
                 data = b""
             if self.login is None and not self.closing:
+                self.session.now_ns = now_ns
                 self._arrived += self.framer.receive(data)
                 self._work()
         except RemoteProtocolError as error:
@@ -126,16 +127,19 @@ class TargetConnection:
         except RemoteProtocolError as error:
             self.close(str(error))
 
-    def lost(self) -> None:
+    def lost(self, now_ns: int) -> None:
         """TCP is gone, whichever way."""
         self.closing = True
         if self.state is ConnectionState.FREE:
             return
-        in_session = self.login is None
-        logged_out = self.state is ConnectionState.IN_LOGOUT
-        self.state = after(CONNECTION, self.state, T.T13 if logged_out else TRANSPORT_LOST[self.state])
-        if in_session:
-            self.group.end(self.session)
+        if self.state is ConnectionState.IN_LOGOUT:
+            self.state = after(CONNECTION, self.state, T.T13)
+        elif self.login is None and self.session.over:
+            self.state = after(CONNECTION, self.state, CLOSED_ELSEWHERE[self.state])
+        else:
+            self.state = after(CONNECTION, self.state, TRANSPORT_LOST[self.state])
+            if self.login is None:
+                self.group.lose(self.session, self, now_ns)
 
     @property
     def deadline_ns(self) -> int | None:
@@ -150,7 +154,7 @@ class TargetConnection:
             case Due.CLOSE:
                 self.close(self._liveness.why)
             case Due.DISMISS:
-                self._dismiss(self._liveness.why)
+                self.drop(self._liveness.why)
             case Due.ABANDON:
                 self._break(self._liveness.why)
             case Due.PING if not self.session.discovery:  # discovery has texts only (4.3)
@@ -192,8 +196,8 @@ class TargetConnection:
             self.fail(error, pdu)
 
     def wake(self) -> None:
-        """Have the output written that no call from the driver has asked for."""
-        if self._output and self.on_output is not None:
+        """Have the driver look here though nothing arrived: there is output, or the connection has to be closed."""
+        if (self._output or self.closing) and self.on_output is not None:
             self.on_output()
 
     def abandon(self, why: str) -> None:
@@ -205,6 +209,27 @@ class TargetConnection:
     def data_deadline(self) -> int:
         """When data that ought to come now is given up, in nanoseconds."""
         return self._liveness.data_deadline()
+
+    def drop(self, why: str, event: AsyncEvent = AsyncEvent.CONNECTION_DROP) -> None:
+        """End the connection because the array wants it so, and announce it (async event 2, or 3 for all; 11.9.1)."""
+        if self.login is None and not self.session.discovery and not self.closing:
+            params = self.session.params
+            self.send(
+                AsyncMessage(
+                    event=event,
+                    param1=self.cid if event is AsyncEvent.CONNECTION_DROP else 0,
+                    param2=params.default_time2wait,
+                    param3=params.default_time2retain,
+                    **self.numbers(self.take_stat_sn()),
+                )
+            )
+        self.close(why)
+
+    def tell_window(self) -> None:
+        """Say the window by a NOP-In that wants no answer, unless something else is about to (4.2.2.1, 11.19)."""
+        if not self._output:
+            self.send(NopIn(**self.numbers()))
+            self.wake()
 
     def request_logout(self, within_s: int, now_ns: int) -> None:
         """Ask the initiator to log out within so many seconds (async event 1, RFC 7143 11.9.1).
@@ -252,7 +277,7 @@ class TargetConnection:
         self.send(Reject(reason=reason, data=header, **self.numbers(self.take_stat_sn())))
 
     def fail(self, error: RemoteProtocolError, bad: Received | None = None) -> None:
-        """A rule was broken: say so by a Reject where the RFC has a reason for it, and close.
+        """A rule was broken: say so by a Reject where the RFC has a reason for it, and close the session (7.6).
 
         A Reject has to carry the header of the bad PDU, so there is none where the header itself is damaged.
         """
@@ -262,6 +287,8 @@ class TargetConnection:
             elif error.header:
                 self.reject_header(error.reject_reason, error.header)
         self.close(str(error))
+        if self.login is None and self.session.shared:
+            self.session.close(str(error))
 
     def close(self, why: str) -> None:
         """End the connection once the output is out."""
@@ -282,19 +309,6 @@ class TargetConnection:
                 self.fail(error, pdu)
         if self.session.shared:
             self.session.wake(but=self)
-
-    def _dismiss(self, why: str) -> None:
-        """Announce the drop (async event 2: CID, Time2Wait, Time2Retain; RFC 7143 11.9.1), then close."""
-        self.send(
-            AsyncMessage(
-                event=AsyncEvent.CONNECTION_DROP,
-                param1=self.cid,
-                param2=self.session.params.default_time2wait,
-                param3=self.session.params.default_time2retain,
-                **self.numbers(self.take_stat_sn()),
-            )
-        )
-        self.close(why)
 
     def _break(self, why: str) -> None:
         """Drop the connection without a word."""

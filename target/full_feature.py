@@ -139,6 +139,7 @@ def _task_management(connection: TargetConnection, pdu: TmfRequest) -> None:
     numbers = connection.numbers(connection.take_stat_sn())
     connection.send(TmfResponse(response=result, itt=pdu.itt, **numbers))
     if pdu.function == TmfFunction.TARGET_COLD_RESET and result is TmfResult.FUNCTION_COMPLETE:
+        connection.session.abandon("target cold reset", but=connection)
         connection.close("target cold reset")
 
 

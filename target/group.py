@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_gate import LoginIdentity
-from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT
+from target import cleanup
 from target.config import AccessRule, ArrayKind, GroupConfig, VolumeConfig
 from target.decisions import Decision
 from target.lun import LogicalUnit
@@ -22,8 +22,9 @@ from target.lun_map import LunMap
 from target.moves import Moves, Note
 from target.nexus import Nexus
 from target.placement import POLICIES, STICKY, Choice, Placement, PortalLoad
-from target.session import Session
+from target.session import Carrier, Session
 from target.sessions import SessionRegistry
+from target.states import N
 from target.tickets import Tickets
 
 
@@ -42,12 +43,15 @@ class Group:
     config: GroupConfig
     volumes: dict[str, Volume]
     on_decision: Callable[[Decision], None] | None = None
+    on_wait: Callable[[int], None] | None = None
+    """Hears of a deadline, in nanoseconds, by which `tick` has to be called; `deadline_ns` may know an earlier one."""
     sessions: SessionRegistry = field(init=False)
     moves: Moves = field(init=False, default_factory=Moves)
     _down: dict[str, bool] = field(init=False, default_factory=dict)
     _drained: dict[str, bool] = field(init=False, default_factory=dict)
     _tickets: Tickets = field(init=False)
     _redirects: int = field(init=False, default=0)
+    _waiting: dict[int, Session] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sessions = SessionRegistry(self.config.limits.max_connections)
@@ -92,13 +96,15 @@ class Group:
         pair = dict(total)
         for session in self.sessions.all():
             same_pair = _is_pair(session.identity, identity)
-            if session.discovery or (same_pair and session.identity.isid == identity.isid):
+            same = same_pair and session.identity.isid == identity.isid
+            if session.discovery or (same and not identity.tsih):
                 continue
             note = self.moves.of(session.identity, now_ns)
-            address = session.portal if note is None or note.destination is None else note.destination
-            if address in total:
-                total[address] += 1
-                pair[address] += same_pair
+            for carrier in session.connections.values():
+                address = carrier.portal if note is None or note.destination is None else note.destination
+                if address in total:
+                    total[address] += 1
+                    pair[address] += same_pair
         for address, same_pair in self._tickets.expected(identity, now_ns):
             if address in total:
                 total[address] += 1
@@ -144,11 +150,57 @@ class Group:
         """True when this login was redirected to ``portal``; the ticket is used up."""
         return self._tickets.take(identity, portal, now_ns)
 
+    # -- how connections and sessions end --------------------------------------------------------------------------
+
+    def lose(self, session: Session, carrier: Carrier, now_ns: int) -> None:
+        """TCP of a connection is gone without a logout."""
+        cleanup.lose(session, carrier, now_ns)
+        self._settled(session)
+
+    def log_out(self, session: Session, cid: int, now_ns: int, *, recover: bool) -> None:
+        """A connection was logged out; the last one takes the session with it, unless its tasks may be recovered."""
+        cleanup.log_out(session, cid, now_ns, recover=recover)
+        cleanup.settle(session, N.N5 if recover else N.N3)
+        self._settled(session)
+
+    def reinstate_connection(self, session: Session, cid: int, now_ns: int) -> None:
+        """A login takes the place of a connection, which is hereby logged out (6.3.4)."""
+        old = session.connections.get(cid)
+        cleanup.log_out(session, cid, now_ns, recover=cleanup.recovers(session))
+        self._settled(session)
+        if old is not None:
+            old.abandon("connection reinstatement")
+
     def end(self, session: Session) -> None:
-        """A session's connection is gone: at ErrorRecoveryLevel 0 the session goes with it, and its nexus is lost."""
-        session.abort_tasks()
-        if self.sessions.close(session, self.config.tpgt):
-            self._lose_nexus(session)
+        """A session is closed: its tasks end, its nexus is lost. Its connections are the caller's to close."""
+        if not session.over:
+            session.end()
+            self._settled(session)
+
+    def _settled(self, session: Session) -> None:
+        deadline_ns = session.deadline_ns
+        if session.over:
+            self._waiting.pop(session.tsih, None)
+            if self.sessions.close(session, self.config.tpgt):
+                self._lose_nexus(session)
+        elif deadline_ns is not None:
+            self._waiting[session.tsih] = session
+            if self.on_wait is not None:
+                self.on_wait(deadline_ns)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `tick` wants to be called: something of a lost connection or session is to be cleaned up then."""
+        deadlines = [session.deadline_ns for session in self._waiting.values()]
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def tick(self, now_ns: int) -> None:
+        """Time has passed: clean up what nobody came back for."""
+        for tsih, session in list(self._waiting.items()):
+            cleanup.expire(session, now_ns)
+            if session.deadline_ns is None:
+                self._waiting.pop(tsih, None)
+            self._settled(session)
 
     def taken_over(self) -> None:
         """The other controller begins to serve: it knows the disks and no session, no redirect and no move."""
@@ -170,19 +222,14 @@ class Group:
         return () if volume is None else volume.luns.units()
 
     def enter(self, session: Session) -> None:
-        """A login is complete: number the session, and let it reinstate what it replaces (RFC 7143 6.3.4, 6.3.5)."""
-        old = self.sessions.open(session, self.config.tpgt)
+        """The login of a new session is complete: number it, and let it reinstate what it replaces (6.3.5)."""
+        old = self.sessions.find(session.identity, self.config.tpgt, session.portal)
         if old is not None:
-            self._lose_nexus(old)
+            self.end(old)
             old.abandon("session reinstatement")
-
-    def reinstate_connection(self, session: Session, cid: int) -> None:
-        """A login takes the place of a connection: its tasks end, and the nexus, which goes on, is told (11.14.5)."""
-        old = session.connections[cid]
-        if session.abort_tasks():
-            for unit in self._units(session):
-                unit.disk.attentions.establish(session.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
-        old.abandon("connection reinstatement")
+        elif len(self.sessions) >= self.sessions.max_sessions and (failed := self.sessions.oldest_failed()) is not None:
+            self.end(failed)
+        self.sessions.open(session, self.config.tpgt)
 
     def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
         """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT)."""

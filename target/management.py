@@ -26,11 +26,11 @@ def manage(group: Group, session: Session, connection: Carrier, request: TmfRequ
     if function == TmfFunction.ABORT_TASK:
         return _abort_task(session, connection, request)
     if function == TmfFunction.ABORT_TASK_SET:
-        session.abort_tasks(lun)
+        session.abort_tasks(lun, by=session)
         return TmfResult.FUNCTION_COMPLETE
     if function == TmfFunction.CLEAR_TASK_SET:
         for other in _sessions_of(group, session):
-            if other.abort_tasks(lun) and other is not session:
+            if other.abort_tasks(lun, by=session) and other is not session:
                 _unit(volume, lun).disk.attentions.establish(other.nexus, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
         return TmfResult.FUNCTION_COMPLETE
     if function == TmfFunction.LOGICAL_UNIT_RESET:
@@ -43,6 +43,7 @@ def manage(group: Group, session: Session, connection: Carrier, request: TmfRequ
         if function == TmfFunction.TARGET_COLD_RESET:
             # As a power cycle: every session of the target ends (11.5.1), this one by its owner after the response.
             for other in _sessions_of(group, session):
+                group.end(other)
                 if other is not session:
                     other.abandon("target cold reset")
         return TmfResult.FUNCTION_COMPLETE
@@ -74,7 +75,7 @@ def _abort_task(session: Session, connection: Carrier, request: TmfRequest) -> T
 def _reset(group: Group, session: Session, volume: Volume, lun: int, cause: Sense) -> None:
     """Every initiator's tasks on the unit end; each nexus is told the cause by a unit attention."""
     for other in _sessions_of(group, session):
-        other.abort_tasks(lun)
+        other.abort_tasks(lun, by=session)
     _unit(volume, lun).reset(cause)
 
 

@@ -45,7 +45,10 @@ class ArrayServer:
         self._servers: dict[str, asyncio.AbstractServer] = {}
         self._connections: dict[int, ArrayProtocol] = {}
         self._numbered = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._fires_ns = 0
         self.on_leave: Callable[[ArrayProtocol], None] | None = None
+        group.on_wait = self._wait_until
 
     async def start(self) -> None:
         """Listen on every address of the group. Raises OSError when one cannot be had; nothing is left open then."""
@@ -84,6 +87,7 @@ class ArrayServer:
     def close(self) -> None:
         """Stop listening and drop every connection."""
         self.stop_listening()
+        self._forget_timer()
         for protocol in self.connections():
             protocol.drop()
 
@@ -95,10 +99,33 @@ class ArrayServer:
 
     def vanish(self) -> None:
         """Die without a word, as a killed process does: no timer fires any more, nothing is written or closed."""
+        self._forget_timer()
         for protocol in self.connections():
             protocol.forget()
         self._connections.clear()
         self._servers.clear()
+
+    def _forget_timer(self) -> None:
+        self.group.on_wait = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait_until(self, deadline_ns: int) -> None:
+        """The one timer for what lost connections left behind; it is only looked at when it fires."""
+        if self._timer is not None:
+            if self._fires_ns <= deadline_ns:
+                return
+            self._timer.cancel()
+        self._fires_ns = deadline_ns
+        self._timer = asyncio.get_running_loop().call_at(deadline_ns / 1e9, self._clean_up)
+
+    def _clean_up(self) -> None:
+        self._timer = None
+        self.group.tick(round(asyncio.get_running_loop().time() * 1e9))
+        deadline_ns = self.group.deadline_ns
+        if deadline_ns is not None:
+            self._wait_until(deadline_ns)
 
     def enter(self, protocol: ArrayProtocol) -> bool:
         """Count a new connection; False when the array takes no more."""
@@ -140,6 +167,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._paused = False
         self._reading = True
         self._hung = False
+        self._lingering = False
 
     # -- asyncio calls these ---------------------------------------------------------------------------------------
 
@@ -200,7 +228,7 @@ class ArrayProtocol(asyncio.Protocol):
         connection = self._connection
         if connection is not None:
             why = connection.why_closed or (str(exc) if exc else "closed")
-            connection.lost()
+            connection.lost(self._now())
             self._server.leave(self, why)
 
     # -- what the server and its operator ask ----------------------------------------------------------------------
@@ -262,7 +290,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._loop.call_soon(self._flush_unless_closed)
 
     def _flush_unless_closed(self) -> None:
-        if self._connection is not None and not self._connection.closing:
+        if self._connection is not None and self._transport is not None and not self._transport.is_closing():
             self._flush(self._connection)
 
     def _flush(self, connection: TargetConnection) -> None:
@@ -294,9 +322,11 @@ class ArrayProtocol(asyncio.Protocol):
         if not transport.is_closing():
             if not self._outlet.holds:
                 transport.close()
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(self._server.group.config.limits.linger_s, self.drop)
+            if not self._lingering:
+                self._lingering = True
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._timer = self._loop.call_later(self._server.group.config.limits.linger_s, self.drop)
 
     def _read(self, wanted: bool) -> None:
         transport = self._transport

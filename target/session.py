@@ -6,15 +6,22 @@ tasks are the session's, each allegiant to one connection. StatSN, the output an
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from iscsi.chap import ChapPolicy
 from iscsi.login_gate import LoginIdentity
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import Pdu
 from iscsi.window import CommandWindow
 from target.nexus import Nexus
-from target.states import SESSION, N, SessionState, after
+from target.states import REINSTATED, SESSION, N, SessionState, after
 from target.tasks import Allegiance, TaskSet
+
+if TYPE_CHECKING:
+    from target.cleanup import Remains
+
+_COMPLETED: Final = {SessionState.ACTIVE: N.N2, SessionState.IN_CONTINUE: N.N10}
+"""What the end of a login does to its session."""
 
 
 class Carrier(Allegiance, Protocol):
@@ -32,10 +39,16 @@ class Carrier(Allegiance, Protocol):
         """Act on a PDU that came in here and whose turn it is."""
 
     def wake(self) -> None:
-        """Have the output written that no call from the driver has asked for."""
+        """Have the driver look at it though nothing arrived: there is output, or it has to be closed."""
 
     def abandon(self, why: str) -> None:
         """Drop the connection at once, without a word on the wire."""
+
+    def close(self, why: str) -> None:
+        """End the connection once the output is out."""
+
+    def tell_window(self) -> None:
+        """Say the window by a NOP-In, unless something else is about to."""
 
 
 SessionWindow = CommandWindow[tuple[Carrier, Pdu]]
@@ -45,15 +58,23 @@ SessionWindow = CommandWindow[tuple[Carrier, Pdu]]
 class Session:
     """One live session. ``source`` is the initiator's address at the leading login, ``portal`` the array's.
 
-    ``params`` are what the leading login agreed on; ``tasks`` is None in a discovery session, which has none.
-    ``blocked`` is the connection whose full output holds up the commands that wait in the window.
+    ``params`` are what the leading login agreed on; ``authenticated_as`` is the CHAP name it proved, under ``chap``.
+    ``tasks`` is None in a discovery session, which has none. ``connections`` are those in full-feature phase by CID,
+    ``lost`` those that wait for their cleanup; ``orphans`` are what remains of connections that were logged out for
+    recovery. ``blocked`` is the connection whose full output holds up the commands that wait in the window. ``now_ns``
+    is when the session last heard something.
     """
 
     __slots__ = (
+        "authenticated_as",
         "blocked",
+        "chap",
         "connections",
         "identity",
+        "lost",
         "nexus",
+        "now_ns",
+        "orphans",
         "params",
         "portal",
         "source",
@@ -72,16 +93,25 @@ class Session:
         source: str,
         window: SessionWindow,
         tasks: TaskSet | None,
+        *,
+        chap: ChapPolicy | None = None,
+        authenticated_as: str | None = None,
+        now_ns: int = 0,
     ) -> None:
         self.identity = identity
         self.params = params
         self.tsih = 0
         self.nexus = nexus
+        self.chap = chap
+        self.authenticated_as = authenticated_as
         self.portal = portal
         self.source = source
         self.window = window
         self.tasks = tasks
         self.connections: dict[int, Carrier] = {}
+        self.lost: dict[int, Remains] = {}
+        self.orphans: list[Remains] = []
+        self.now_ns = now_ns
         self.blocked: Carrier | None = None
         self.state = after(SESSION, SessionState.FREE, N.N1)
 
@@ -95,11 +125,30 @@ class Session:
         """True while there is more than one connection."""
         return len(self.connections) > 1
 
+    @property
+    def over(self) -> bool:
+        """True when the session has ended."""
+        return self.state is SessionState.FREE
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When the first of what remains is terminated; None when nothing is waited for."""
+        return min((remains.until_ns for remains in (*self.lost.values(), *self.orphans)), default=None)
+
     def join(self, carrier: Carrier) -> None:
         """A connection is in: the leading one, or another after it."""
+        if not self.connections:
+            self.portal = carrier.portal
         self.connections[carrier.cid] = carrier
-        if self.state is SessionState.ACTIVE:
-            self.state = after(SESSION, self.state, N.N2)
+        if self.state in _COMPLETED:
+            self.state = after(SESSION, self.state, _COMPLETED[self.state])
+
+    def end(self) -> None:
+        """The session is closed or reinstated: its tasks end without notice (6.3.5)."""
+        self.state = after(SESSION, self.state, REINSTATED[self.state])
+        self.lost.clear()
+        self.orphans.clear()
+        self.abort_tasks()
 
     # -- commands in order -----------------------------------------------------------------------------------------
 
@@ -110,7 +159,8 @@ class Session:
         while (due := window.first_held()) is not None:
             carrier, pdu = due
             if carrier.closing:
-                return  # it will be forgotten with its connection
+                window.forget(lambda item, gone=carrier: item[0] is gone)  # type: ignore[misc]
+                return
             if carrier.full:
                 self.blocked = carrier
                 return
@@ -119,13 +169,30 @@ class Session:
 
     # -- tasks -----------------------------------------------------------------------------------------------------
 
-    def abort_tasks(self, lun: int | None = None) -> int:
-        """Drop the tasks on one LUN, or all; return how many there were."""
+    def abort_tasks(self, lun: int | None = None, by: Session | None = None) -> int:
+        """Drop the tasks on one LUN, or all; return how many there were.
+
+        ``by`` is the session that asks for it: if it is this one its answer is on the way, others are told MaxCmdSN.
+        """
         if self.tasks is None:
             return 0
         aborted = self.tasks.abort_all(lun)
+        if aborted and by is not self:
+            self.tell_window()
         self.wake()  # others may ask for their data now, and it need not be this session that runs
         return aborted
+
+    def terminate(self, carrier: Carrier) -> None:
+        """Drop the tasks allegiant to a connection, and owe the nexus a word about it (11.14.5)."""
+        if self.tasks is not None and self.tasks.terminate(carrier):
+            self.tell_window()
+
+    def tell_window(self) -> None:
+        """MaxCmdSN has risen, and no answer tells it: a NOP-In does (4.2.2.1)."""
+        for carrier in self.connections.values():
+            if not carrier.closing:
+                carrier.tell_window()
+                return
 
     def wake(self, but: Carrier | None = None) -> None:
         """Have every connection write what it has to say; ``but`` one that is about to, anyway."""
@@ -133,7 +200,14 @@ class Session:
             if carrier is not but:
                 carrier.wake()
 
-    def abandon(self, why: str) -> None:
-        """Drop every connection at once, without a word on the wire."""
+    def abandon(self, why: str, but: Carrier | None = None) -> None:
+        """Drop every connection at once, without a word on the wire; ``but`` one that has something to say first."""
         for carrier in list(self.connections.values()):
-            carrier.abandon(why)
+            if carrier is not but:
+                carrier.abandon(why)
+
+    def close(self, why: str) -> None:
+        """End every connection once its output is out."""
+        for carrier in list(self.connections.values()):
+            carrier.close(why)
+        self.wake()

@@ -130,7 +130,7 @@ class N(Enum):
 
     N1 = "the leading login began"
     N2 = "the leading login ended well"
-    N3 = "closed in order: by a logout, or by the end of its last connection with nothing retained"
+    N3 = "closed in order by a logout, or reinstated"
     N5 = "the last connection was lost, and the session waits for another"
     N6 = "nothing came within Time2Wait and Time2Retain, or the session was reinstated"
     N7 = "a login to go on with the session began"
@@ -154,6 +154,11 @@ SESSION: Final[Mapping[tuple[SessionState, N], SessionState]] = MappingProxyType
         (SessionState.IN_CONTINUE, N.N11): SessionState.FREE,
     }
 )
+
+REINSTATED: Final[Mapping[SessionState, N]] = MappingProxyType(
+    {SessionState.LOGGED_IN: N.N3, SessionState.FAILED: N.N6, SessionState.IN_CONTINUE: N.N11}
+)
+"""What ends a session from outside, in each state: its reinstatement, its closure, a reset of the target."""
 
 S = TypeVar("S", bound=Enum)
 E = TypeVar("E", bound=Enum)

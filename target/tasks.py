@@ -19,7 +19,7 @@ from iscsi.constants import RESERVED_TAG, RejectReason
 from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
 from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
-from iscsi.sense import MEDIUM_WRITE_ERROR, UNEXPECTED_UNSOLICITED_DATA, Sense
+from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, MEDIUM_WRITE_ERROR, UNEXPECTED_UNSOLICITED_DATA, Sense
 from iscsi.window import CommandWindow
 from iscsi.write_buffer import WriteBuffer
 from target.answers import Recipient, answer_bidirectional, answer_read, respond
@@ -219,9 +219,17 @@ class TaskSet:
         """Forget the waiting tasks of one LUN, or of all; return how many there were."""
         return len(self._drop(lambda task: lun is None or decode_lun(task.command.lun) == lun))
 
-    def abort_connection(self, connection: Allegiance) -> list[int]:
-        """Forget the waiting tasks that are allegiant to a connection; return the LUN of each."""
-        return [decode_lun(command.lun) for command in self._drop(lambda task: task.connection is connection)]
+    def terminate(self, connection: Allegiance) -> int:
+        """Forget the waiting tasks that are allegiant to a connection; return how many there were.
+
+        Each unit that lost some owes the nexus a unit attention (RFC 7143 11.14.5).
+        """
+        dropped = self._drop(lambda task: task.connection is connection)
+        for lun in dict.fromkeys(decode_lun(command.lun) for command in dropped):
+            unit = self._luns.get(lun)
+            if unit is not None:
+                unit.disk.attentions.establish(connection.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
+        return len(dropped)
 
     def _drop(self, unwanted: Callable[[WaitingWrite | WaitingAnswer], bool]) -> list[ScsiCommand]:
         dropped = [task.command for task in self._waiting.values() if unwanted(task)]

@@ -11,14 +11,14 @@ def array_wishes(limits: Limits) -> OperationalKeys:
     return OperationalKeys(
         header_digest=("None", "CRC32C"),
         data_digest=("None", "CRC32C"),
-        max_connections=1,
+        max_connections=limits.max_connections_per_session,
         initial_r2t=False,
         immediate_data=True,
         max_recv_data_segment_length=limits.max_recv_data_segment_length,
         max_burst_length=limits.max_burst_length,
         first_burst_length=limits.first_burst_length,
-        default_time2wait=2,
-        default_time2retain=0,
+        default_time2wait=int(limits.time2wait_s),
+        default_time2retain=int(limits.time2retain_s),
         max_outstanding_r2t=1,
-        error_recovery_level=0,
+        error_recovery_level=limits.error_recovery_level,
     )

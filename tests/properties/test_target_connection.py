@@ -71,6 +71,7 @@ def test_no_pdu_disturbs_a_session(discovery: bool, login: dict[str, Any], conve
         assert peer.connection.why_closed
         assert peer.send(NopOut(itt=1, cmd_sn=peer.cmd_sn)) == []
     peer.hang_up()
+    peer.pass_time(22)
     assert peer.connection.group.sessions.all() == []
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from iscsi import scsi
@@ -113,10 +113,26 @@ def fill_disk(group: Group, offset: int, data: bytes, iqn: str = VOLUME) -> None
     unit.disk.store.write(offset, data)
 
 
+@dataclass
+class Counters:
+    """What the connections of one session count together: the next CmdSN, the last task tag."""
+
+    cmd_sn: int = 100
+    itt: int = 0x10
+
+
 class Peer:
     """One initiator connection, from ``source`` to the array's address ``local``."""
 
-    def __init__(self, group: Group, local: str = PORTALS[0], source: str = SOURCE, *, now_ns: int = 0) -> None:
+    def __init__(
+        self,
+        group: Group,
+        local: str = PORTALS[0],
+        source: str = SOURCE,
+        *,
+        now_ns: int = 0,
+        counters: Counters | None = None,
+    ) -> None:
         self.now_ns = now_ns
         self.connection = TargetConnection(
             group, local, source, now_ns=now_ns, random_bytes=random.Random("array").randbytes
@@ -126,12 +142,21 @@ class Peer:
         self.login_responses: list[LoginResponse] = []
         self.params: SessionParameters | None = None
         self.tsih = 0
-        self.cmd_sn = 100
-        self.itt = 0x10
+        self.isid = ISID
+        self.counters = counters or Counters()
         self.exp_stat_sn: int | None = None
         self.exp_cmd_sn = 100
         self.max_cmd_sn = 99
         self._framer = Framer(1 << 24)
+
+    @property
+    def cmd_sn(self) -> int:
+        """The CmdSN of the next non-immediate PDU, on whichever connection of the session."""
+        return self.counters.cmd_sn
+
+    @cmd_sn.setter
+    def cmd_sn(self, cmd_sn: int) -> None:
+        self.counters.cmd_sn = cmd_sn
 
     # -- bytes and PDUs --------------------------------------------------------------------------------------------
 
@@ -170,11 +195,12 @@ class Peer:
             self.connection.tick(deadline)
             answers += self.hear()
         self.now_ns = end_ns
+        self.connection.group.tick(end_ns)
         return answers
 
     def hang_up(self) -> None:
         """TCP is gone."""
-        self.connection.lost()
+        self.connection.lost(self.now_ns)
 
     def _on_abandon(self) -> None:
         self.abandoned = True
@@ -208,6 +234,7 @@ class Peer:
         **wishes: Any,
     ) -> Outcome:
         """Log in (``target`` None: for discovery), asking for ``wishes``; return how it went."""
+        self.isid = isid
         login = InitiatorLogin(
             initiator_name=name,
             target_name=target,
@@ -241,8 +268,8 @@ class Peer:
 
     def next_itt(self) -> int:
         """A task tag not used before."""
-        self.itt += 1
-        return self.itt
+        self.counters.itt += 1
+        return self.counters.itt
 
     def take_cmd_sn(self) -> int:
         """The CmdSN of the next non-immediate PDU."""
@@ -300,6 +327,19 @@ def logged_in(group: Group, local: str = PORTALS[0], **login: Any) -> Peer:
     outcome = peer.login(**login)
     assert isinstance(outcome, LoginDone), outcome
     peer.ready()
+    return peer
+
+
+def joining(leader: Peer, local: str = PORTALS[1], source: str = SOURCE) -> Peer:
+    """A peer that counts with ``leader`` and has not logged in yet."""
+    return Peer(leader.connection.group, local, source, now_ns=leader.now_ns, counters=leader.counters)
+
+
+def joined(leader: Peer, cid: int, local: str = PORTALS[1], **login: Any) -> Peer:
+    """A further connection of the leader's session, or a new one in the place of that with the same CID."""
+    peer = joining(leader, local)
+    outcome = peer.login(**({"isid": leader.isid, "tsih": leader.tsih, "cid": cid} | login))
+    assert isinstance(outcome, LoginDone), outcome
     return peer
 
 

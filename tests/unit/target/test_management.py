@@ -39,6 +39,7 @@ def result(answers: list[Pdu]) -> TmfResult:
 
 def is_aborted(peer: Peer, r2t: R2T) -> bool:
     """True when the array takes no notice of the write's data any more."""
+    peer.hear()
     return peer.answer_r2t(r2t, b"x" * BLOCK) == []
 
 

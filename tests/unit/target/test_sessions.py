@@ -15,7 +15,7 @@ from iscsi.window import CommandWindow
 from target.config import ArrayKind, Limits
 from target.nexus import Nexus
 from target.session import Session
-from target.sessions import SessionRegistry
+from target.sessions import Disposition, SessionRegistry
 from tests.support.array import (
     BLOCK,
     GROUP_ADDRESS,
@@ -38,8 +38,8 @@ NEXUS = Nexus(HOST, VOLUME, relative_port=1, tpgt=1)
 
 
 def enter(registry: SessionRegistry, who: LoginIdentity = WHO, portal: str = PORTALS[0]) -> Session:
-    session = Session(who, parameters(), NEXUS, portal, "192.168.50.105", CommandWindow(1, 1), None)
-    session.connections[who.cid] = Peer(make_group()).connection
+    session = Session(who, parameters(max_connections=2), NEXUS, portal, "192.168.50.105", CommandWindow(1, 1), None)
+    session.join(Peer(make_group()).connection)
     registry.open(session, tpgt=1)
     return session
 
@@ -48,16 +48,24 @@ NEW_ISID = isid(7)
 
 
 @pytest.mark.parametrize(
-    ("login", "answer"),
+    ("login", "made", "answer"),
     [
-        (replace(WHO, isid=NEW_ISID), LoginStatus.SUCCESS),
-        (replace(WHO, isid=NEW_ISID, tsih=1), LoginStatus.SESSION_DOES_NOT_EXIST),
-        (WHO, LoginStatus.SUCCESS),  # session reinstatement
-        (replace(WHO, tsih=1, cid=1), LoginStatus.TOO_MANY_CONNECTIONS),  # MaxConnections is 1
-        (replace(WHO, tsih=1, cid=0), LoginStatus.SUCCESS),  # connection reinstatement
-        (replace(WHO, tsih=2), LoginStatus.SESSION_DOES_NOT_EXIST),
-        (replace(WHO, initiator_name=HOST + "-b", tsih=1), LoginStatus.SESSION_DOES_NOT_EXIST),
-        (replace(WHO, target_name=VOLUME + "-b", tsih=1), LoginStatus.SESSION_DOES_NOT_EXIST),
+        (replace(WHO, isid=NEW_ISID), Disposition.NEW_SESSION, LoginStatus.SUCCESS),
+        (replace(WHO, isid=NEW_ISID, tsih=1), Disposition.NO_SUCH_SESSION, LoginStatus.SESSION_DOES_NOT_EXIST),
+        (WHO, Disposition.REINSTATE_SESSION, LoginStatus.SUCCESS),
+        (replace(WHO, tsih=1, cid=1), Disposition.ADD_CONNECTION, LoginStatus.SUCCESS),
+        (replace(WHO, tsih=1, cid=0), Disposition.REINSTATE_CONNECTION, LoginStatus.SUCCESS),
+        (replace(WHO, tsih=2), Disposition.NO_SUCH_SESSION, LoginStatus.SESSION_DOES_NOT_EXIST),
+        (
+            replace(WHO, initiator_name=HOST + "-b", tsih=1),
+            Disposition.NO_SUCH_SESSION,
+            LoginStatus.SESSION_DOES_NOT_EXIST,
+        ),
+        (
+            replace(WHO, target_name=VOLUME + "-b", tsih=1),
+            Disposition.NO_SUCH_SESSION,
+            LoginStatus.SESSION_DOES_NOT_EXIST,
+        ),
     ],
     ids=[
         "new ISID",
@@ -70,10 +78,32 @@ NEW_ISID = isid(7)
         "another target",
     ],
 )
-def test_the_table_of_isid_and_tsih(login: LoginIdentity, answer: LoginStatus) -> None:
+def test_the_table_of_isid_tsih_and_cid(login: LoginIdentity, made: Disposition, answer: LoginStatus) -> None:
     registry = SessionRegistry(max_sessions=10)
     assert enter(registry).tsih == 1
+    assert registry.disposition(login, tpgt=1) is made
     assert registry.check(login, tpgt=1) is answer
+
+
+@pytest.mark.parametrize(
+    ("wishes", "answer"),
+    [
+        ({"max_connections": 1}, LoginStatus.TOO_MANY_CONNECTIONS),
+        ({"max_connections": 2}, LoginStatus.SUCCESS),
+    ],
+)
+def test_connections_beyond_what_was_agreed_are_too_many(wishes: dict[str, int], answer: LoginStatus) -> None:
+    registry = SessionRegistry(max_sessions=10)
+    enter(registry).params = parameters(**wishes)
+    assert registry.check(replace(WHO, tsih=1, cid=1), tpgt=1) is answer
+
+
+def test_nothing_joins_a_discovery_session() -> None:
+    registry = SessionRegistry(max_sessions=10)
+    discovery = replace(WHO, target_name=None, discovery=True)
+    enter(registry, discovery)
+    join = replace(discovery, tsih=1, cid=1)
+    assert registry.check(join, 1, PORTALS[0]) is LoginStatus.CANNOT_INCLUDE_IN_SESSION
 
 
 def test_a_full_registry_takes_reinstatements_only() -> None:
@@ -93,12 +123,12 @@ def test_tsihs_are_never_zero_and_not_reused_while_they_live() -> None:
 
 
 def test_a_session_that_was_reinstated_cannot_end_its_successor() -> None:
-    registry = SessionRegistry(max_sessions=10)
-    old, new = enter(registry), enter(registry)
-    assert registry.close(old, tpgt=1) is False
-    assert registry.all() == [new]
-    assert registry.close(new, tpgt=1) is True
-    assert len(registry) == 0
+    group = make_group()
+    old, new = logged_in(group), logged_in(group)
+    group.end(old.connection.session)
+    assert group.sessions.all() == [new.connection.session]
+    group.end(new.connection.session)
+    assert len(group.sessions) == 0
 
 
 def test_a_login_over_a_live_session_reinstates_it() -> None:
@@ -156,7 +186,7 @@ def test_a_reinstated_connection_keeps_the_session_and_what_it_agreed_on() -> No
     assert new.test_unit_ready() is None
 
 
-def test_a_second_connection_is_refused() -> None:
+def test_a_second_connection_is_refused_where_one_was_agreed_on() -> None:
     group = make_group()
     first = logged_in(group)
     second = Peer(group).login(tsih=first.tsih, cid=1)
@@ -165,9 +195,9 @@ def test_a_second_connection_is_refused() -> None:
     assert first.test_unit_ready() is None
 
 
-def test_a_session_ends_with_its_connection() -> None:
+def test_a_session_ends_with_its_connection_where_nothing_is_retained() -> None:
     group = make_group()
-    logged_in(group).hang_up()
+    logged_in(group, default_time2retain=0).hang_up()
     assert len(group.sessions) == 0
     back = Peer(group)
     back.login()
