@@ -62,7 +62,8 @@ def expire(session: Session, now_ns: int) -> None:
         _time_out(session, remains)
     for remains in [each for each in session.orphans if each.until_ns <= now_ns]:
         session.orphans.remove(remains)
-        session.terminate(remains.carrier)
+        if session.terminate(remains.carrier):
+            session.tell_window()
     settle(session, N.N5)
 
 
@@ -90,7 +91,8 @@ def _leave(session: Session, carrier: Carrier) -> None:
 def _time_out(session: Session, remains: Remains) -> None:
     remains.state = after(CLEANUP, remains.state, M.M1)
     del session.lost[remains.carrier.cid]
-    session.terminate(remains.carrier)
+    if session.terminate(remains.carrier):
+        session.tell_window()
 
 
 def settle(session: Session, departure: N) -> None:

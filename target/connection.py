@@ -197,7 +197,9 @@ class TargetConnection:
 
     def wake(self) -> None:
         """Have the driver look here though nothing arrived: there is output, or the connection has to be closed."""
-        if (self._output or self.closing) and self.on_output is not None:
+        if self.state is ConnectionState.CLEANUP_WAIT:
+            self._forget_output()
+        elif (self._output or self.closing) and self.on_output is not None:
             self.on_output()
 
     def abandon(self, why: str) -> None:
@@ -313,7 +315,11 @@ class TargetConnection:
     def _break(self, why: str) -> None:
         """Drop the connection without a word."""
         self.close(why)
-        self._output = []
-        self.output_bytes = 0
+        self._forget_output()
         if self.on_abandon is not None:
             self.on_abandon()
+
+    def _forget_output(self) -> None:
+        """Nobody will read it."""
+        self._output = []
+        self.output_bytes = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from iscsi.chap import ChapPolicy
+from iscsi.constants import AsyncEvent
 from iscsi.login_gate import LoginIdentity
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import Pdu
@@ -46,6 +47,9 @@ class Carrier(Allegiance, Protocol):
 
     def close(self, why: str) -> None:
         """End the connection once the output is out."""
+
+    def drop(self, why: str, event: AsyncEvent) -> None:
+        """Announce the end of the connection by an Async Message, and close."""
 
     def tell_window(self) -> None:
         """Say the window by a NOP-In, unless something else is about to."""
@@ -148,7 +152,7 @@ class Session:
         self.state = after(SESSION, self.state, REINSTATED[self.state])
         self.lost.clear()
         self.orphans.clear()
-        self.abort_tasks()
+        self.abort_tasks(by=self)
 
     # -- commands in order -----------------------------------------------------------------------------------------
 
@@ -182,10 +186,9 @@ class Session:
         self.wake()  # others may ask for their data now, and it need not be this session that runs
         return aborted
 
-    def terminate(self, carrier: Carrier) -> None:
+    def terminate(self, carrier: Carrier) -> int:
         """Drop the tasks allegiant to a connection, and owe the nexus a word about it (11.14.5)."""
-        if self.tasks is not None and self.tasks.terminate(carrier):
-            self.tell_window()
+        return 0 if self.tasks is None else self.tasks.terminate(carrier)
 
     def tell_window(self) -> None:
         """MaxCmdSN has risen, and no answer tells it: a NOP-In does (4.2.2.1)."""
@@ -205,6 +208,12 @@ class Session:
         for carrier in list(self.connections.values()):
             if carrier is not but:
                 carrier.abandon(why)
+
+    def drop(self, why: str) -> None:
+        """End every connection because the array wants it so, and announce it (async event 3)."""
+        for carrier in list(self.connections.values()):
+            carrier.drop(why, AsyncEvent.SESSION_DROP)
+        self.wake()
 
     def close(self, why: str) -> None:
         """End every connection once its output is out."""

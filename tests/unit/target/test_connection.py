@@ -182,7 +182,7 @@ def test_who_does_not_log_out_when_asked_is_sent_away() -> None:
     assert not peer.connection.closing
     (event,) = peer.pass_time(0.2)
     assert isinstance(event, AsyncMessage)
-    assert (event.event, event.param1, event.param2, event.param3) == (AsyncEvent.CONNECTION_DROP, 0, 2, 0)
+    assert (event.event, event.param1, event.param2, event.param3) == (AsyncEvent.CONNECTION_DROP, 0, 2, 20)
     assert peer.connection.closing
     assert peer.connection.why_closed == "no logout within the time it was asked for"
 

@@ -323,7 +323,7 @@ def test_a_broken_rule_ends_all_connections_of_the_session() -> None:
     """RFC 7143 7.6: the format error of one is the error of its initiator, and is recovered by a new session."""
     first = leader()
     second = joined(first, 1)
-    second.send_bytes(b"\x1f" + bytes(47))
+    second.send_bytes(b"GET / HTTP/1.1\r\n\r\n" + bytes(48))
     assert first.connection.closing
     assert second.connection.closing
 

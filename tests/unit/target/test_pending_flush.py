@@ -9,7 +9,7 @@ import pytest
 
 from iscsi import scsi
 from iscsi.constants import RejectReason, ScsiStatus, TmfFunction, TmfResult
-from iscsi.pdu import DataIn, Reject, ScsiCommand, ScsiResponse, TmfRequest, TmfResponse
+from iscsi.pdu import DataIn, NopIn, Reject, ScsiCommand, ScsiResponse, TmfRequest, TmfResponse
 from iscsi.sense import DEVICE_RESET, MEDIUM_WRITE_ERROR
 from target.config import Limits
 from target.group import Group, Volume
@@ -188,7 +188,7 @@ def test_a_reset_by_another_session_ends_it(group: Group, peer: Peer, store: Slo
     peer.send(synchronize(peer))
     other.send(reset_unit(other, synchronize(other)))
     store.offload.run()
-    assert peer.hear() == []
+    assert [type(pdu) for pdu in peer.hear()] == [NopIn], "its place in the window has to be told"
     (answer,) = peer.send(peer.command(scsi.test_unit_ready()))
     assert isinstance(answer, ScsiResponse)
     assert sense_of(answer).code == DEVICE_RESET.code
