@@ -16,6 +16,7 @@ from target.block_file import FileRefused
 from target.config import (
     AccessRule,
     ArrayKind,
+    Balancing,
     ConfigError,
     DirectLogin,
     GroupConfig,
@@ -77,6 +78,11 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
         fixed_portal=fixed,
         direct_login=DirectLogin(array.direct_login),
         active_passive=array.active_passive,
+        balancing=Balancing(
+            interval_s=array.rebalance_interval_ns / 1e9,
+            threshold=array.rebalance_threshold,
+            logout_request_s=array.logout_request_ns // 10**9,
+        ),
         limits=limits,
     )
 

@@ -13,6 +13,7 @@ from harness.array import lun_map
 from target.config import GroupConfig
 from target.decisions import Decision
 from target.group import Group, Volume
+from target.operations import OperationError, Operations
 from target.server import ArrayServer
 from target.store import BlockStore, MemoryStore
 
@@ -29,6 +30,9 @@ class ArraySite:
     ) -> None:
         self.config = config
         self.server: ArrayServer | None = None
+        self.power: Callable[[bool], None] | None = None
+        """The world's switch for the array's interfaces, thrown by a controller failover."""
+        self._operations: Operations | None = None
         self._random_bytes = random_bytes
         self._on_decision = on_decision
         self._log = log
@@ -47,11 +51,20 @@ class ArraySite:
         }
         group = Group(self.config, volumes, self._on_decision)
         self.server = ArrayServer(group, self._random_bytes, lambda ended: self._log(ended.words))
+        self._operations = Operations(self.server, self.power)
         for address in self._portals_down:
             group.set_portal(address, False)
         for address in self.config.addresses:
             if address not in self._portals_down:
                 await self._listen(self.server, address)
+        self._operations.start()
+
+    @property
+    def operations(self) -> Operations:
+        """The desk of the running array. Raises OperationError while the process is dead."""
+        if self._operations is None:
+            raise OperationError("the array's process is not running")
+        return self._operations
 
     async def _listen(self, server: ArrayServer, address: str) -> None:
         try:
@@ -63,12 +76,14 @@ class ArraySite:
 
     def break_off(self) -> None:
         """Break every connection and stop listening: what the operating system does for a process that has died."""
+        self._stop_operating()
         if self.server is not None:
             self.server.close()
 
     def kill(self) -> None:
         """The process dies, and nothing of it runs on. Its network side is the world's to break."""
         self._killed += 1
+        self._stop_operating()
         if self.server is not None:
             self.server.vanish()
             self.server = None
@@ -82,16 +97,21 @@ class ArraySite:
     async def portal_down(self, address: str) -> None:
         """The array notices that one of its interfaces is gone."""
         self._portals_down.append(address)
-        if self.server is not None:
-            await self.server.portal_down(address)
+        if self._operations is not None:
+            await self._operations.portal_down(address, "the array sees its interface fail")
 
     async def portal_up(self, address: str) -> None:
         """Undo one `portal_down`; after the last one the interface is back."""
         self._portals_down.remove(address)
-        if self.server is not None and address not in self._portals_down:
-            await self.server.portal_up(address)
+        if self._operations is not None and address not in self._portals_down:
+            await self._operations.portal_up(address, "its interface is back")
 
     def close(self) -> None:
         """The run is over."""
         self.break_off()
         self.server = None
+
+    def _stop_operating(self) -> None:
+        if self._operations is not None:
+            self._operations.stop()
+            self._operations = None

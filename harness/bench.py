@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from harness.array import target_name
+from harness.array_story import ArrayStory
 from harness.expectations import Judgement
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
@@ -18,7 +19,7 @@ from harness.stall_causes import StallCauses
 from harness.trace import Trace
 from harness.workload import Journal, WorkloadRun
 from harness.world import World, WorldFault
-from target.decisions import Decision
+from target.decisions import Decision, Kind
 
 
 class Bench:
@@ -48,6 +49,7 @@ class Bench:
         self.journal.on_busy = self.recorder.busy
         self.journal.on_idle = self.recorder.idle
         self.causes = StallCauses(scenario)
+        self._array_story = ArrayStory(scenario)
 
     def enter(self, world: World) -> None:
         """Set the hosts up in the world."""
@@ -83,7 +85,7 @@ class Bench:
         self.narrator.line(text, now_ns)
 
     def on_decision(self, decision: Decision) -> None:
-        """The array answered a login."""
+        """The array decided something: for the trace, for the story, and as the cause of what paths feel of it."""
         self.trace.event(
             self._now(),
             "decision",
@@ -94,7 +96,15 @@ class Bench:
             answer=decision.answer,
             portal=decision.portal,
             reason=decision.reason,
+            about=decision.kind.value,
         )
+        if decision.kind is Kind.MOVE:
+            self.recorder.fault("asked to log out", (decision.source,))
+        elif decision.kind is Kind.FAILOVER:
+            self.recorder.fault("controller failover")
+        line = self._array_story.line(decision)
+        if line is not None:
+            self.tell(line)
 
     def on_array_log(self, text: str) -> None:
         """The array lost a connection."""

@@ -13,6 +13,7 @@ from harness.checks_model import StateCheck
 from harness.expectations import judge_now
 from harness.host_site import HostSite
 from harness.patience import longest_io_ns
+from harness.perform_array import ARRAY_ACTIONS
 from harness.result import FailureKind
 from harness.steps import (
     AnyStep,
@@ -39,6 +40,7 @@ from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy, PathWish
 from iscsi.chap import ChapCredentials
 from iscsi.discovery import TargetAddress
+from target.operations import OperationError
 
 POLL_S = 0.01
 """How often a `wait until` looks."""
@@ -58,7 +60,7 @@ async def perform(bench: Bench, step: AnyStep) -> None:
     """Do one step. Raises StepFailed when it is refused, or not refused though the scenario expects it."""
     try:
         await _ACTIONS[type(step)](bench, step)
-    except (InitiatorError, PolicyRefused) as error:
+    except (InitiatorError, OperationError, PolicyRefused) as error:
         if step.expect_error is None:
             raise StepFailed(f"refused: {error}") from error
         if step.expect_error not in str(error):
@@ -271,4 +273,5 @@ _ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
     Heal: _heal,
     Wait: _wait,
     Expect: _expect,
+    **ARRAY_ACTIONS,
 }

@@ -230,7 +230,7 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
     sources = names.sources_of(row)
     group = [names.group] if names.group else []
     # A fault strikes an interface; a login or a discovery is addressed to any address of the array.
-    portals = names.portals if row.get("do") == "fault" else [*group, *names.portals]
+    portals = names.portals if row.get("do") in ("fault", "drain", "undrain") else [*group, *names.portals]
     yield from _known(here, row, "host", list(names.nics), "host")
     yield from _known(here, row, "volume", names.volumes, "volume")
     yield from _known(here, row, "phase", list(names.workloads), "workload")

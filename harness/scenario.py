@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
 
+from harness.array_steps import SECOND_NS, LogoutNs
 from harness.fields import (
     ChapSecret,
     ChapText,
@@ -25,7 +26,8 @@ from harness.fields import (
     Table,
     TimerValue,
 )
-from harness.steps import AnyStep, Net, Workload
+from harness.step_base import Net
+from harness.steps import AnyStep, Workload
 from harness.timer_overrides import as_written
 from iscsi.lun import MAX_LUN
 from target.config import MAX_SIZE_BYTES
@@ -161,6 +163,12 @@ class Array(Table):
     """How a portal is chosen for a redirected login."""
     direct_login: Literal["serve", "redirect"] = "serve"
     """What a login made directly at a portal gets."""
+    rebalance_interval_ns: DurationNs = Field(default=0, alias="rebalance_interval")
+    """How often the array looks whether connections should move; without it only when a step tells it to."""
+    rebalance_threshold: Annotated[float, Field(ge=0, le=10)] = 0.25
+    """What a move must take off the heavier portal, as a fraction of the mean portal's load."""
+    logout_request_ns: LogoutNs = Field(default=10 * SECOND_NS, alias="logout_request")
+    """What an initiator is given to log out when the array asks it to (async event 1)."""
     active_passive: bool = False
     """true: only the first path of a host may be active, so Round Robin is refused."""
     volumes: Annotated[Listing[Volume], Field(min_length=1)]

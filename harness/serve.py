@@ -19,7 +19,6 @@ from harness.scenario import Array
 from harness.serving.array_file import Serving, load_serving
 from target.block_file import FileRefused
 from target.config import GroupConfig
-from target.decisions import Decision
 from target.group import Group
 from target.off_loop import off_loop
 from target.server import ArrayServer
@@ -56,7 +55,7 @@ async def _serve(config: GroupConfig, say: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     try:
         group = build_group(
-            config, files=True, offload=off_loop(loop), on_decision=lambda decision: say(decision_words(decision))
+            config, files=True, offload=off_loop(loop), on_decision=lambda decision: say(decision.words)
         )
     except FileRefused as error:
         raise ServeError(str(error)) from None
@@ -98,16 +97,6 @@ def greeting(config: GroupConfig) -> list[str]:
             address = f"iscsi://{front}:{config.port}/{volume.iqn}/{lun.number}"
             lines.append(f"  {address}   {volume.name}, {lun.size_bytes} bytes")
     return lines
-
-
-def decision_words(decision: Decision) -> str:
-    """One decision of the array as a log line."""
-    target = decision.target or "discovery"
-    where = "" if decision.portal in (None, decision.arrived_at) else f" to {decision.portal}"
-    return (
-        f"{decision.source} -> {decision.arrived_at}: {decision.initiator} asks for {target}: "
-        f"{decision.answer}{where} ({decision.reason})"
-    )
 
 
 async def _say_goodbye(server: ArrayServer) -> None:

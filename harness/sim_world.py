@@ -55,6 +55,7 @@ class SimWorld:
         self._hosts = {host.name: self._add_host(host) for host in scenario.hosts}
         self.array_host = self._add_array()
         self.site = ArraySite(group_config(scenario.array), self.stream("array").bytes, on_decision, log)
+        self.site.power = self._switch_array
         self.rates: dict[str, list[RateFault]] = {}
         self._shared: dict[str, Shared] = {}
         self._capture = Capture(pcap, self._rates()) if pcap is not None else None
@@ -138,6 +139,13 @@ class SimWorld:
             if holder is not None:
                 holder.remove_address(group)
             nic.add_address(group)
+
+    def _switch_array(self, on: bool) -> None:
+        """A controller failover: nothing answers for the array's addresses until the other controller serves."""
+        if on:
+            self.array_host.boot()
+        else:
+            self.array_host.crash()
 
     # -- building --------------------------------------------------------------------------------------------------
 

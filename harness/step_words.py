@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.step_base import HostStep
 from harness.steps import (
     AnyStep,
     Devices,
@@ -26,7 +28,7 @@ POLICY_WORDS = {"failover-only": "Fail Over Only", "round-robin": "Round Robin"}
 
 def describe(step: AnyStep) -> str:
     """One line, without the host unless the step names it."""
-    at = f" at {step.host}" if not isinstance(step, (Stop, Fault, Heal, Expect)) and step.host else ""
+    at = f" at {step.host}" if isinstance(step, HostStep) and step.host else ""
     return _words(step) + at
 
 
@@ -62,6 +64,17 @@ def _words(step: AnyStep) -> str:
             return f"Break: {step.kind.replace('_', ' ')} {step.place}{_strength(step)}"
         case Heal():
             return f"Mend: {step.name}"
+        case Drain():
+            return f"Array: drain portal {step.portal}{_within(step)}"
+        case Undrain():
+            return f"Array: portal {step.portal} takes logins again"
+        case Rebalance():
+            return f"Array: rebalance{_within(step)}"
+        case RequestLogout():
+            volume = f" from {step.volume}" if step.volume else ""
+            return f"Array: ask {step.source} to log out{volume}{_within(step)}"
+        case ControllerFailover():
+            return f"Array: controller failover, {format_duration(step.gap_ns)} until the other one serves ({step.how})"
         case Wait():
             if step.duration_ns is not None:
                 return f"Wait {format_duration(step.duration_ns)}"
@@ -89,6 +102,10 @@ def _strength(step: Fault) -> str:
     if step.rate_bits_per_s is not None:
         return f" to {format_rate(step.rate_bits_per_s)}"
     return " (link light stays on)" if step.carrier else ""
+
+
+def _within(step: Drain | Rebalance | RequestLogout) -> str:
+    return "" if step.within_ns is None else f", within {format_duration(step.within_ns)}"
 
 
 def _from(source: str | None) -> str:

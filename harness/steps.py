@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
 from harness.checks_model import Check, PolicyName
 from harness.fields import (
     ChapText,
@@ -20,37 +21,10 @@ from harness.fields import (
     RateBitsPerS,
     Share,
     SizeBytes,
-    Table,
 )
+from harness.step_base import HostStep, Step, VolumeStep
 
-Net = Literal["sim", "tcp"]
 FaultKind = Literal["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill", "host_reboot"]
-
-
-class Step(Table):
-    """What every step may carry."""
-
-    net: Net | None = None
-    """Runs only in this world; without it in both."""
-    note: str | None = None
-    """Printed by the walkthrough as a heading."""
-    at_ns: DurationNs | None = Field(default=None, alias="at")
-    """Not before this scenario time."""
-    expect_error: Annotated[str, Field(min_length=1)] | None = None
-    """The action must be refused with an error that contains this text."""
-
-
-class HostStep(Step):
-    """A step done at one host."""
-
-    host: Label | None = None
-    """Without it: the first host."""
-
-
-class VolumeStep(HostStep):
-    """A step done at one host to one volume."""
-
-    volume: Label
 
 
 class Discover(HostStep):
@@ -300,6 +274,11 @@ AnyStep = Annotated[
     | Stop
     | Fault
     | Heal
+    | Drain
+    | Undrain
+    | Rebalance
+    | RequestLogout
+    | ControllerFailover
     | Wait
     | Expect,
     Field(discriminator="do"),

@@ -48,17 +48,21 @@ class Decision:
     @property
     def words(self) -> str:
         """One line for a log."""
-        where = "" if self.portal in (None, self.arrived_at) else f" to {self.portal}"
-        match self.kind:
-            case Kind.LOGIN:
-                asked = f"{self.initiator} asks for {self.target or 'discovery'}: "
-            case Kind.MOVE:
-                asked = f"{self.initiator} at {self.target}: "
-            case _:
-                return ": ".join([*filter(None, [self.arrived_at]), f"{self.answer}{where} ({self.reason})"])
-        return f"{self.source} -> {self.arrived_at}: {asked}{self.answer}{where} ({self.reason})"
+        if self.kind is Kind.LOGIN:
+            where = "" if self.portal in (None, self.arrived_at) else f" to {self.portal}"
+            what = f"{self.initiator} asks for {self.target or 'discovery'}: {self.answer}{where}"
+        elif self.kind is Kind.MOVE:
+            what = f"{self.initiator} at {self.target}: {self.answer}, to go {self.destination}"
+        else:
+            return ": ".join([*filter(None, [self.arrived_at]), f"{self.answer} ({self.reason})"])
+        return f"{self.source} -> {self.arrived_at}: {what} ({self.reason})"
+
+    @property
+    def destination(self) -> str:
+        """Where a move leads, in words."""
+        return "elsewhere" if self.portal is None else f"to {self.portal}"
 
 
-def about_array(kind: Kind, address: str, answer: str, reason: str, portal: str | None = None) -> Decision:
+def about_array(kind: Kind, address: str, answer: str, reason: str) -> Decision:
     """A decision about an address of the array (or, with none, about all of it), not about a connection."""
-    return Decision("", "", "", address, answer, portal, reason, kind)
+    return Decision("", "", "", address, answer, None, reason, kind)

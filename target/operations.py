@@ -7,6 +7,7 @@ raises `OperationError` in words.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -19,6 +20,8 @@ FAILOVER_GAP_S: Final = 27.0
 
 
 MAX_GAP_S: Final = 3600.0
+
+BY_OPERATOR: Final = "told by the operator"
 
 
 class OperationError(ValueError):
@@ -36,6 +39,10 @@ class FailoverManner(Enum):
     """Nothing is said any more; what is sent to the other controller later is answered with a reset."""
 
 
+def _no_switch(up: bool) -> None:
+    """On a real network nobody can darken the interfaces from here."""
+
+
 _END: Final = {
     FailoverManner.RST: ArrayProtocol.drop,
     FailoverManner.FIN: ArrayProtocol.finish,
@@ -44,31 +51,39 @@ _END: Final = {
 
 
 class Operations:
-    """Operates one server. `start` and `stop` begin and end the regular balancing; the rest is done on demand."""
+    """Operates one server. `start` begins the regular balancing; the rest is done on demand, until `stop`.
 
-    def __init__(self, server: ArrayServer) -> None:
+    ``power`` is told when a failover takes the interfaces out (False) and when they are back (True); a simulated
+    world makes them dark meanwhile.
+    """
+
+    def __init__(self, server: ArrayServer, power: Callable[[bool], None] | None = None) -> None:
         self.server = server
         self.group = server.group
+        self._power = power or _no_switch
         self._rebalancing = Rebalancing(server)
         self._failing_over = False
+        self._stopped = False
 
     def start(self) -> None:
         """Begin the regular looks of the balancer, if the configuration wants any."""
         self._rebalancing.start()
 
     def stop(self) -> None:
-        """End them."""
+        """The server is about to go: nothing is done of itself any more, and no failover that is under way ends."""
+        self._stopped = True
         self._rebalancing.stop()
 
     # -- portals ---------------------------------------------------------------------------------------------------
 
-    async def portal_down(self, address: str) -> Decision:
+    async def portal_down(self, address: str, reason: str = BY_OPERATOR) -> Decision:
         """An interface fails: its address is gone, its connections break."""
         self._check_portal(address)
+        decision = self._tell(about_array(Kind.PORTAL, address, "portal down", reason))
         await self.server.portal_down(address)
-        return self._tell(about_array(Kind.PORTAL, address, "portal down", "told by the operator"))
+        return decision
 
-    async def portal_up(self, address: str) -> Decision:
+    async def portal_up(self, address: str, reason: str = BY_OPERATOR) -> Decision:
         """It is back; during a controller failover, when that is over. OperationError: its address cannot be had."""
         self._check_portal(address)
         try:
@@ -79,7 +94,7 @@ class Operations:
         except OSError as error:
             reason = error.strerror or str(error)
             raise OperationError(f"portal {address} cannot come up: {reason}") from error
-        return self._tell(about_array(Kind.PORTAL, address, "portal up", "told by the operator"))
+        return self._tell(about_array(Kind.PORTAL, address, "portal up", reason))
 
     def drain(self, address: str, within_s: int | None = None) -> list[Decision]:
         """No login is placed at this portal any more, and every connection there is asked to log out.
@@ -93,7 +108,7 @@ class Operations:
         if not any(self.group.takes_logins(other) for other in others):
             raise OperationError(f"{address} is the last portal that takes logins: its connections could go nowhere")
         self.group.set_drained(address, True)
-        decisions = [self._tell(about_array(Kind.PORTAL, address, "drained", "told by the operator"))]
+        decisions = [self._tell(about_array(Kind.PORTAL, address, "drained", BY_OPERATOR))]
         for protocol in self.server.connections():
             if protocol.local == address:
                 decisions += self._rebalancing.ask(protocol, seconds, None, f"{address} is drained")
@@ -103,7 +118,7 @@ class Operations:
         """Logins are placed at this portal again. Nothing moves by itself: that is the balancer's."""
         self._check_portal(address)
         self.group.set_drained(address, False)
-        return self._tell(about_array(Kind.PORTAL, address, "takes logins again", "told by the operator"))
+        return self._tell(about_array(Kind.PORTAL, address, "takes logins again", BY_OPERATOR))
 
     # -- connections -----------------------------------------------------------------------------------------------
 
@@ -122,8 +137,19 @@ class Operations:
         session = protocol.session
         if session is None or session.discovery:
             raise OperationError(f"connection {number} is not a path: it has no session to a volume")
-        (decision,) = self._rebalancing.ask(protocol, seconds, None, "told by the operator")
+        (decision,) = self._rebalancing.ask(protocol, seconds, None, BY_OPERATOR)
         return decision
+
+    def paths(self, initiator: str, source: str | None = None, target: str | None = None) -> list[int]:
+        """The numbers of an initiator's connections to volumes: all, or those from one address or to one target."""
+        found = []
+        for protocol in self.server.connections():
+            session = protocol.session
+            if session is None or session.discovery or session.identity.initiator_name != initiator.lower():
+                continue
+            if source in (None, protocol.source) and (target or "").lower() in ("", session.identity.target_name):
+                found.append(protocol.number)
+        return found
 
     # -- controllers -----------------------------------------------------------------------------------------------
 
@@ -147,10 +173,15 @@ class Operations:
             self.server.stop_listening()
             for protocol in self.server.connections():
                 _END[how](protocol)
+            self._power(False)
             await asyncio.sleep(gap_s)
+            if self._stopped:
+                return decisions
+            self._power(True)
             for protocol in self.server.connections():
                 protocol.drop()
             self.group.taken_over()
+            self._rebalancing.start_over()
             await self._listen_again()
         finally:
             self._failing_over = False

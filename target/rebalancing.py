@@ -62,6 +62,11 @@ class Rebalancing:
             self._timer.cancel()
             self._timer = None
 
+    def start_over(self) -> None:
+        """Forget what was measured and who is away: the connections are not the same any more."""
+        self._marks.clear()
+        self._away.clear()
+
     def rebalance(self, within_s: int, *, rest_ns: int = 0, by: str = "rebalanced by the operator") -> list[Decision]:
         """Look now. At most one decision says that (and why) nothing or nothing more is moved.
 
@@ -84,7 +89,7 @@ class Rebalancing:
         return decisions + self._tell(settled)
 
     def ask(self, protocol: ArrayProtocol, within_s: int, destination: str | None, reason: str) -> list[Decision]:
-        """Ask one connection to log out and, when it has a session that can, to come back elsewhere."""
+        """Ask one connection to log out and, when it has a session to a volume, to come back elsewhere."""
         session = protocol.session
         if session is None or session.discovery:
             protocol.request_logout(within_s)

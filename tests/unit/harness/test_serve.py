@@ -16,7 +16,7 @@ import pytest
 from harness.array import group_config
 from harness.load import scenario_from
 from harness.mistakes import ScenarioError
-from harness.serve import ServeError, decision_words, example_array, greeting, serve
+from harness.serve import ServeError, example_array, greeting, serve
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginDone
 from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse
@@ -104,7 +104,7 @@ def test_a_decision_is_one_line(answer: Any, portal: str | None, words: str) -> 
         portal=portal,
         reason="least loaded",
     )
-    assert decision_words(decision) == f"192.168.76.105 -> 192.168.77.1: {HOST} {words}"
+    assert decision.words == f"192.168.76.105 -> 192.168.77.1: {HOST} {words}"
 
 
 def test_a_volume_file_is_made_and_the_array_stops_on_sigterm(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_single_connection_is_asked_to_log_out_and_does_not_come_back_to_where
             decision = at.operations.request_logout(protocol.number)
             assert decision.words == (
                 f"127.0.0.1 -> {HERE}: {decision.initiator} at {decision.target}: "
-                "asked to log out within 10 s (told by the operator)"
+                "asked to log out within 10 s, to go elsewhere (told by the operator)"
             )
             assert await asked_to_log_out(peer) == 10
             await log_out(peer)

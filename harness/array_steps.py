@@ -1,0 +1,73 @@
+"""What an operator of the array does in a scenario: the steps behind `target.operations`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.fields import DurationNs, Ip, Label
+from harness.step_base import HostStep, Step
+
+SECOND_NS = 10**9
+MAX_LOGOUT_S = 0xFFFF
+"""Parameter3 of an async message has 16 bits (RFC 7143 11.9)."""
+
+
+def _whole_seconds(value: int) -> int:
+    if value % SECOND_NS or not 1 <= value // SECOND_NS <= MAX_LOGOUT_S:
+        raise ValueError(f'expected whole seconds from 1 to {MAX_LOGOUT_S}, such as "10s"')
+    return value
+
+
+LogoutNs = Annotated[DurationNs, AfterValidator(_whole_seconds)]
+"""How long an initiator is given to log out; the wire has whole seconds."""
+
+
+class LogoutStep(Step):
+    """A step that makes the array ask for logouts."""
+
+    within_ns: LogoutNs | None = Field(default=None, alias="within")
+    """What the initiators are given. Without it: the array's logout_request."""
+
+    @property
+    def within_s(self) -> int | None:
+        """The same in seconds."""
+        return None if self.within_ns is None else self.within_ns // SECOND_NS
+
+
+class Drain(LogoutStep):
+    """No login is placed at a portal any more, and its connections are asked to log out; it listens on."""
+
+    do: Literal["drain"]
+    portal: Ip
+
+
+class Undrain(Step):
+    """Logins are placed at the portal again."""
+
+    do: Literal["undrain"]
+    portal: Ip
+
+
+class Rebalance(LogoutStep):
+    """Let the balancer look, once."""
+
+    do: Literal["rebalance"]
+
+
+class RequestLogout(HostStep, LogoutStep):
+    """The array asks the sessions from one address of a host to log out (async event 1)."""
+
+    do: Literal["request_logout"]
+    source: Ip
+    volume: Label | None = None
+    """Without it: to whatever volume."""
+
+
+class ControllerFailover(Step):
+    """The active controller is lost, and the other one serves after a gap; the step ends when it does."""
+
+    do: Literal["controller_failover"]
+    gap_ns: DurationNs = Field(default=27 * SECOND_NS, alias="gap")
+    """27 s were measured at a firmware cut-over of a PS6000."""
+    how: Literal["rst", "fin", "silent"] = "rst"
+    """How the sessions end: reset, closed in order, or without a word."""

@@ -1,0 +1,46 @@
+"""What an operator of the array does in a scenario, done: each step is one call of `target.operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.bench import Bench
+from target.operations import FailoverManner, OperationError
+
+
+async def _drain(bench: Bench, step: Drain) -> None:
+    bench.world.site.operations.drain(step.portal, step.within_s)
+
+
+async def _undrain(bench: Bench, step: Undrain) -> None:
+    bench.world.site.operations.undrain(step.portal)
+
+
+async def _rebalance(bench: Bench, step: Rebalance) -> None:
+    bench.world.site.operations.rebalance(step.within_s)
+
+
+async def _request_logout(bench: Bench, step: RequestLogout) -> None:
+    operations = bench.world.site.operations
+    iqn = bench.scenario.host(step.host).iqn
+    target = None if step.volume is None else bench.target_names[step.volume]
+    numbers = operations.paths(iqn, step.source, target)
+    if not numbers:
+        raise OperationError(f"no session from {step.source} to {step.volume or 'any volume'}")
+    for number in numbers:
+        operations.request_logout(number, step.within_s)
+
+
+async def _controller_failover(bench: Bench, step: ControllerFailover) -> None:
+    await bench.world.site.operations.controller_failover(step.gap_ns / 1e9, FailoverManner(step.how))
+
+
+ARRAY_ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
+    Drain: _drain,
+    Undrain: _undrain,
+    Rebalance: _rebalance,
+    RequestLogout: _request_logout,
+    ControllerFailover: _controller_failover,
+}
