@@ -94,7 +94,9 @@ class Flusher:
         def done(error: OSError | None) -> None:
             self._running = None
             waiting, self._next = self._next, None
-            if error is None and waiting is not None:
+            if error is not None:
+                self._failure = error
+            elif waiting is not None:
                 self._start(waiting, offload)
             flush.end(error)
             if error is not None and waiting is not None:
