@@ -62,6 +62,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
                 iqn=target_name(array, volume),
                 size_bytes=volume.size_bytes,
                 block_size=volume.block_size,
+                physical_block_size=volume.physical_block_size,
                 access=tuple(_rule(access) for access in volume.access),
                 path=volume.file,
                 snapshot_of=volume.snapshot_of,
@@ -132,6 +133,7 @@ def lun_map(config: GroupConfig, volume: VolumeConfig, stores: Mapping[int, Bloc
             stores[lun.number],
             replace(volume_identity(config.name, volume.name.lower(), lun.number), iqn=volume.iqn),
             block_size=lun.block_size,
+            physical_block_size=lun.physical_block_size,
             read_only=lun.read_only,
             removable=lun.removable,
             thin=lun.thin,
@@ -149,6 +151,7 @@ def _lun(lun: model.Lun) -> LunConfig:
         read_only=lun.read_only,
         removable=lun.removable,
         thin=lun.provisioning == "thin",
+        physical_block_size=lun.physical_block_size,
     )
 
 

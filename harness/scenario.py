@@ -85,6 +85,8 @@ class Disk(Table):
 
     size_bytes: SizeBytes = Field(alias="size")
     block_size: Literal[512, 4096] = 512
+    physical_block_size: Literal[512, 4096] | None = None
+    """Of the medium below; 4096 with a block_size of 512 is a disk that emulates its blocks (512e)."""
     provisioning: Literal["thin", "full"] = "thin"
     """thin: hosts may give blocks back (UNMAP), which then read as zeros; full: every block counts as written."""
     read_only: bool = False
@@ -103,6 +105,8 @@ class Disk(Table):
             raise ValueError(f"expected a size of whole blocks of {self.block_size} bytes, got {self.size_bytes} bytes")
         if self.snapshot_of is not None and self.file in (None, self.snapshot_of):
             raise ValueError("snapshot_of wants a file of its own for what differs from it")
+        if self.physical_block_size is not None and self.physical_block_size < self.block_size:
+            raise ValueError(f"expected physical blocks of at least {self.block_size} bytes, as block_size says")
         return self
 
 

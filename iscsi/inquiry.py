@@ -119,12 +119,15 @@ def parse_serial_number(raw: bytes) -> str:
     return text_field(vpd_body(raw, VpdPage.UNIT_SERIAL_NUMBER))
 
 
-_BLOCK_LIMITS: Final = Struct(">BBHIIIIIIIQ20x")
+_BLOCK_LIMITS: Final = Struct(">BBHIIIIIIIQIII8x")
 
 
 @dataclass(frozen=True, slots=True)
 class BlockLimits:
-    """Page B0h; every number counts logical blocks except the descriptor count. Zero means no limit is reported."""
+    """Page B0h; every number counts logical blocks except the descriptor count. Zero means no limit is reported.
+
+    ``max_atomic`` and the two behind it are those of WRITE ATOMIC(16) (SBC-4 6.6.4); zero: it is not offered.
+    """
 
     write_same_non_zero: bool = False
     max_compare_and_write: int = 0
@@ -136,6 +139,9 @@ class BlockLimits:
     max_unmap_descriptors: int = 0
     unmap_granularity: int = 0
     max_write_same: int = 0
+    max_atomic: int = 0
+    atomic_alignment: int = 0
+    atomic_granularity: int = 0
 
     def encode(self) -> bytes:
         """The page, 64 bytes."""
@@ -151,6 +157,9 @@ class BlockLimits:
             self.unmap_granularity,
             0x80000000 if self.unmap_granularity else 0,  # UGAVALID, alignment 0
             self.max_write_same,
+            self.max_atomic,
+            self.atomic_alignment,
+            self.atomic_granularity,
         )
         return vpd_page(VpdPage.BLOCK_LIMITS, body)
 
@@ -158,7 +167,8 @@ class BlockLimits:
     def decode(cls, raw: bytes) -> BlockLimits:
         """Parse; a short page (SBC-2 devices send 12 bytes) reads as zeros behind its end."""
         fields = _BLOCK_LIMITS.unpack(vpd_body(raw, VpdPage.BLOCK_LIMITS)[:60].ljust(60, b"\0"))
-        non_zero, compare, granularity, transfer, optimal, prefetch, unmap, ranges, unmap_unit, _, same = fields
+        non_zero, compare, granularity, transfer, optimal, prefetch, unmap, ranges, unmap_unit, _, *rest = fields
+        same, max_atomic, atomic_alignment, atomic_granularity = rest
         return cls(
             write_same_non_zero=bool(non_zero & 1),
             max_compare_and_write=compare,
@@ -170,6 +180,9 @@ class BlockLimits:
             max_unmap_descriptors=ranges,
             unmap_granularity=unmap_unit,
             max_write_same=same,
+            max_atomic=max_atomic,
+            atomic_alignment=atomic_alignment,
+            atomic_granularity=atomic_granularity,
         )
 
 

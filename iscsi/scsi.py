@@ -41,6 +41,7 @@ class ScsiOpcode(IntEnum):
     VERIFY_10 = 0x2F
     PRE_FETCH_10 = 0x34
     SYNCHRONIZE_CACHE_10 = 0x35
+    READ_DEFECT_DATA_10 = 0x37
     WRITE_SAME_10 = 0x41
     UNMAP = 0x42
     MODE_SELECT_10 = 0x55
@@ -58,6 +59,7 @@ class ScsiOpcode(IntEnum):
     PRE_FETCH_16 = 0x90
     SYNCHRONIZE_CACHE_16 = 0x91
     WRITE_SAME_16 = 0x93
+    WRITE_ATOMIC_16 = 0x9C
     SERVICE_ACTION_IN_16 = 0x9E
     REPORT_LUNS = 0xA0
     MAINTENANCE_IN = 0xA3
@@ -65,6 +67,7 @@ class ScsiOpcode(IntEnum):
     WRITE_12 = 0xAA
     WRITE_AND_VERIFY_12 = 0xAE
     VERIFY_12 = 0xAF
+    READ_DEFECT_DATA_12 = 0xB7
 
 
 class ServiceActionIn(IntEnum):
@@ -179,6 +182,12 @@ def write_same(lba: int, blocks: int, *, width: int | None = None, unmap: bool =
     return _block_cdb(_WRITE_SAME, lba, blocks, width, unmap << 3 | no_data)
 
 
+def write_atomic(lba: int, blocks: int, *, boundary: int = 0, fua: bool = False, dpo: bool = False) -> bytes:
+    """WRITE ATOMIC(16) of at most 65535 blocks; ``boundary`` is the ATOMIC BOUNDARY in blocks."""
+    head = bytes((ScsiOpcode.WRITE_ATOMIC_16, dpo << 4 | fua << 3)) + lba.to_bytes(8, "big")
+    return _pad(head + boundary.to_bytes(2, "big") + blocks.to_bytes(2, "big"))
+
+
 def compare_and_write(lba: int, blocks: int, *, fua: bool = False) -> bytes:
     """COMPARE AND WRITE; the data-out buffer holds ``blocks`` to compare, then ``blocks`` to write."""
     return bytes((ScsiOpcode.COMPARE_AND_WRITE, fua << 3)) + lba.to_bytes(8, "big") + bytes((0, 0, 0, blocks, 0, 0))
@@ -284,7 +293,7 @@ RANGE_BY_OPCODE: Final[dict[int, Callable[[bytes], tuple[int, int]]]] = (
     | dict.fromkeys((0x28, 0x2A, 0x2E, 0x2F, 0x34, 0x35, 0x41), Struct(">2xIxH").unpack_from)
     | dict.fromkeys((0xA8, 0xAA, 0xAE, 0xAF), Struct(">2xII").unpack_from)
     | dict.fromkeys((0x88, 0x8A, 0x8B, 0x8E, 0x8F, 0x90, 0x91, 0x93), Struct(">2xQI").unpack_from)
-    | {0x89: Struct(">2xQ3xB").unpack_from}
+    | {0x89: Struct(">2xQ3xB").unpack_from, 0x9C: Struct(">2xQ2xH").unpack_from}
 )
 """Where each command on logical blocks holds its LBA and its length: opcode to a function of the CDB."""
 

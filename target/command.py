@@ -124,6 +124,8 @@ class Command:
     direction: DataDirection = DataDirection.NONE
     length: Length = no_data
     service_action: int | None = None
+    exact: bool = False
+    """With more or less data than ``length`` the command is refused, where others take what they can use."""
     thin_only: bool = False
     reports_attention: bool = True
     needs_medium: bool = True

@@ -79,6 +79,7 @@ class LunConfig:
     read_only: bool = False
     removable: bool = False
     thin: bool = True
+    physical_block_size: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.number <= MAX_LUN:
@@ -87,6 +88,8 @@ class LunConfig:
             raise ConfigError("snapshot_of wants a file of its own for what differs from it")
         if self.block_size not in (512, 4096):
             raise ConfigError(f"block_size is 512 or 4096, not {self.block_size}")
+        if self.physical_block_size not in (None, self.block_size, 4096):
+            raise ConfigError(f"physical_block_size is {self.block_size} or 4096, not {self.physical_block_size}")
         if self.size_bytes > MAX_SIZE_BYTES:
             raise ConfigError(f"size_bytes is at most {MAX_SIZE_BYTES}, not {self.size_bytes}")
         if self.size_bytes <= 0 or self.size_bytes % self.block_size:
@@ -112,6 +115,7 @@ class VolumeConfig:
     read_only: bool = False
     removable: bool = False
     thin: bool = True
+    physical_block_size: int | None = None
     more_luns: tuple[LunConfig, ...] = ()
 
     def __post_init__(self) -> None:
@@ -135,6 +139,7 @@ class VolumeConfig:
             read_only=self.read_only,
             removable=self.removable,
             thin=self.thin,
+            physical_block_size=self.physical_block_size,
         )
         return (first, *self.more_luns)
 

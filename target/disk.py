@@ -23,6 +23,7 @@ from target.store import BlockStore
 MAX_TRANSFER_BYTES: Final = 8 << 20
 """Most that one READ, WRITE, VERIFY or WRITE SAME covers; VPD page B0h reports it in blocks."""
 
+_OPTIMAL_GRANULARITY_BYTES: Final = 4096
 _OPTIMAL_TRANSFER_BYTES: Final = 1 << 20
 _MAX_COMPARE_AND_WRITE_BLOCKS: Final = 255
 _MAX_UNMAP_BLOCKS: Final = 1 << 20
@@ -35,7 +36,8 @@ class Disk:
     ``block_size``: 512 or 4096 bytes; the store's size must be a multiple of it. ``read_only``: writes end DATA
     PROTECT. ``removable``: the medium can be ejected. ``thin``: the disk offers UNMAP and deallocating WRITE SAME.
     ``descriptor_sense``: the default of D_SENSE. ``write_through``: the write cache is off (WCE=0), so every write is
-    flushed before it is answered. ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
+    flushed before it is answered. ``physical_block_size``: that of the medium, 4096 bytes for a disk that emulates
+    blocks of 512 (None: ``block_size``). ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Disk:
         "max_transfer_blocks",
         "modes",
         "not_ready",
+        "physical_block_size",
         "prevention",
         "product",
         "read_only",
@@ -69,6 +72,7 @@ class Disk:
         identity: VolumeIdentity,
         *,
         block_size: int = 512,
+        physical_block_size: int | None = None,
         read_only: bool = False,
         removable: bool = False,
         thin: bool = True,
@@ -85,6 +89,7 @@ class Disk:
         self.store = store
         self.identity = identity
         self.block_size = block_size
+        self.physical_block_size = physical_block_size or block_size
         self.blocks = store.size_bytes // block_size
         self.read_only = read_only
         self.removable = removable
@@ -102,10 +107,11 @@ class Disk:
         self.attentions = UnitAttentions()
         self.reservations = Reservations(self.attentions)
         self.max_transfer_blocks = MAX_TRANSFER_BYTES // block_size
+        atomic = None if store.atomic_bytes is None else max(store.atomic_bytes // block_size, 1)
         self.limits = BlockLimits(
             write_same_non_zero=True,
             max_compare_and_write=_MAX_COMPARE_AND_WRITE_BLOCKS,
-            optimal_granularity=4096 // block_size,
+            optimal_granularity=_OPTIMAL_GRANULARITY_BYTES // block_size,
             max_transfer=self.max_transfer_blocks,
             optimal_transfer=_OPTIMAL_TRANSFER_BYTES // block_size,
             max_prefetch=self.max_transfer_blocks,
@@ -113,6 +119,8 @@ class Disk:
             max_unmap_descriptors=_MAX_UNMAP_DESCRIPTORS if thin else 0,
             unmap_granularity=max(store.allocation_bytes // block_size, 1) if thin else 0,
             max_write_same=self.max_transfer_blocks,
+            max_atomic=self.max_transfer_blocks if atomic is None else atomic,
+            atomic_alignment=0 if atomic is None else atomic,
         )
 
     def written(self, *, stable: bool) -> ScsiResult:

@@ -1,4 +1,4 @@
-"""Commands by which a disk describes itself: INQUIRY, capacity, LUNs, pending sense.
+"""Commands by which a disk describes itself: INQUIRY, capacity, LUNs, defects, pending sense.
 
 VPD page 83h is the one that multipathing needs: the same logical unit names on every portal, and the name of the
 portal the command came through.
@@ -31,7 +31,7 @@ from iscsi.inquiry import (
     build_supported_pages,
 )
 from iscsi.lun import encode_lun
-from iscsi.scsi import ServiceActionIn
+from iscsi.scsi import ScsiOpcode, ServiceActionIn
 from iscsi.sense import NO_SENSE
 from target.command import Access, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
 from target.disk import Disk
@@ -95,7 +95,8 @@ _VPD_PAGES: Final[dict[int, Callable[[Disk, Nexus], bytes]]] = {
 
 
 def _capacity(disk: Disk) -> Capacity:
-    return Capacity(disk.blocks, disk.block_size, thin=disk.thin, reads_zeros=disk.thin)
+    exponent = (disk.physical_block_size // disk.block_size).bit_length() - 1
+    return Capacity(disk.blocks, disk.block_size, exponent, thin=disk.thin, reads_zeros=disk.thin)
 
 
 def _read_capacity_10(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
@@ -120,6 +121,21 @@ def report_luns(cdb: bytes, luns: tuple[int, ...]) -> ScsiResult:
 def _report_own_lun(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
     """A volume is a target of its own with LUN 0; ``target.lun_map`` answers for targets with more."""
     return report_luns(cdb, (0,))
+
+
+_DEFECT_LISTS: Final = 0x18
+"""REQ_PLIST and REQ_GLIST in, PLISTV and GLISTV out: the same bits."""
+_DEFECT_LIST_FORMATS: Final = range(7)
+
+
+def _read_defect_data(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    """An array replaces bad blocks by itself: both lists are there, in the format asked for, and empty."""
+    long_form = cdb[0] == ScsiOpcode.READ_DEFECT_DATA_12
+    asked, allocation = (cdb[1], cdb[6:10]) if long_form else (cdb[2], cdb[7:9])
+    if asked & 0x07 not in _DEFECT_LIST_FORMATS:
+        raise bad_cdb_field(1 if long_form else 2, 2)
+    header = bytes((0, asked & (_DEFECT_LISTS | 0x07))).ljust(8 if long_form else 4, b"\0")
+    return ScsiResult(ScsiStatus.GOOD, header[: int.from_bytes(allocation, "big")])
 
 
 _IN = DataDirection.IN
@@ -171,5 +187,21 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _IN,
         field_length(10, 4),
         service_action=ServiceActionIn.READ_CAPACITY_16,
+    ),
+    Command(
+        "READ DEFECT DATA(10)",
+        "37 00 1f 00 00 00 00 ff ff 00",
+        Access.READ,
+        _read_defect_data,
+        _IN,
+        field_length(7, 2),
+    ),
+    Command(
+        "READ DEFECT DATA(12)",
+        "b7 1f ff ff ff ff ff ff ff ff 00 00",
+        Access.READ,
+        _read_defect_data,
+        _IN,
+        field_length(6, 4),
     ),
 )

@@ -15,7 +15,7 @@ from typing import Final
 
 from iscsi.constants import ScsiStatus
 from iscsi.scsi import RANGE_BY_OPCODE
-from iscsi.sense import MISCOMPARE_DURING_VERIFY
+from iscsi.sense import INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT, MISCOMPARE_DURING_VERIFY
 from target.command import GOOD, Access, CheckCondition, Command, DataDirection, Handler, ScsiResult, bad_cdb_field
 from target.disk import Disk
 from target.nexus import Nexus
@@ -70,6 +70,15 @@ def whole_blocks(data_out: bytes, blocks: int, block_size: int) -> bytes:
     return data_out[: min(wanted, length // block_size * block_size)]
 
 
+def check_all_there(data_out: bytes, length: int) -> None:
+    """INVALID FIELD IN COMMAND INFORMATION UNIT unless the initiator announced what the CDB wants, to the byte.
+
+    For commands that mean nothing with a part of their data.
+    """
+    if len(data_out) != length:
+        raise CheckCondition(INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT)
+
+
 def _compare(disk: Disk, lba: int, blocks: int, cdb: bytes, data_out: bytes) -> None:
     """What BYTCHK asks: raises MISCOMPARE with the offset of the first differing byte."""
     mode = cdb[1] >> 1 & 3
@@ -86,8 +95,19 @@ def _compare(disk: Disk, lba: int, blocks: int, cdb: bytes, data_out: bytes) -> 
 def raise_if_different(found: bytes, expected: bytes) -> None:
     """MISCOMPARE DURING VERIFY OPERATION with the offset of the first byte that differs (SBC-3 5.2)."""
     if found != expected:
-        offset = next(at for at, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other)
-        raise CheckCondition(MISCOMPARE_DURING_VERIFY.with_information(offset))
+        raise CheckCondition(MISCOMPARE_DURING_VERIFY.with_information(_first_difference(found, expected)))
+
+
+def _first_difference(one: bytes, other: bytes) -> int:
+    """Where two strings of the same length begin to differ, found by halving."""
+    same, differs = 0, len(one)
+    while differs - same > 1:
+        middle = (same + differs) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            differs = middle
+    return same
 
 
 def _verifier(locate: Locate) -> Handler:
@@ -143,6 +163,21 @@ def _compare_and_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) ->
         raise bad_cdb_field(13)
     raise_if_different(disk.store.read(lba * size, half), data_out[:half])
     disk.store.write(lba * size, data_out[half : 2 * half])
+    return disk.written(stable=bool(cdb[1] & _FUA))
+
+
+def _write_atomic(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
+    """All of the write survives a loss of power or none; its limits are those of the store (SBC-4 4.29, 5.50)."""
+    lba, blocks = RANGE_BY_OPCODE[cdb[0]](cdb)
+    limits = disk.limits
+    disk.check_writable()
+    disk.check_range(lba, blocks)
+    if limits.atomic_alignment and lba % limits.atomic_alignment:
+        raise bad_cdb_field(2)
+    if blocks > limits.max_atomic:
+        raise bad_cdb_field(12)
+    check_all_there(data_out, blocks * disk.block_size)
+    disk.store.write(lba * disk.block_size, data_out)
     return disk.written(stable=bool(cdb[1] & _FUA))
 
 
@@ -225,6 +260,17 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _compare_and_write,
         _OUT,
         _twice_blocks_length,
+        exact=True,
+    ),
+    Command(
+        # The ATOMIC BOUNDARY, bytes 10 and 11, must be zero: there are none to keep.
+        "WRITE ATOMIC(16)",
+        "9c 18 ff ff ff ff ff ff ff ff 00 00 ff ff 1f 00",
+        Access.WRITE,
+        _write_atomic,
+        _OUT,
+        _blocks_length,
+        exact=True,
     ),
     Command(
         "ORWRITE(16)",

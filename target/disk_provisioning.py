@@ -15,6 +15,7 @@ from iscsi.scsi import RANGE_BY_OPCODE, ServiceActionIn
 from iscsi.sense import INVALID_FIELD_IN_PARAMETER_LIST, LBA_OUT_OF_RANGE, PARAMETER_LIST_LENGTH_ERROR
 from target.command import GOOD, Access, CheckCondition, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
 from target.disk import Disk
+from target.disk_io import check_all_there
 from target.nexus import Nexus
 from target.store import extents
 
@@ -49,12 +50,11 @@ def _write_same(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiRe
     if cdb[1] & _UNMAP_BIT and not disk.thin:
         raise bad_cdb_field(1, 3)
     disk.check_range(lba, blocks)
-    if not 0 < blocks <= disk.limits.max_write_same:
+    if not 0 < blocks <= disk.limits.max_write_same:  # none would mean all that follow: WSNZ of page B0h says no
         raise bad_cdb_field(10 if cdb[0] == _WRITE_SAME_16 else 7)
     size = disk.block_size
-    pattern = bytes(size) if _carries_no_data(cdb) else data_out[:size]
-    if len(pattern) < size:
-        raise bad_cdb_field(10 if cdb[0] == _WRITE_SAME_16 else 7)
+    check_all_there(data_out, _write_same_length(disk, cdb))
+    pattern = data_out or bytes(size)
     if cdb[1] & _UNMAP_BIT and not any(pattern):
         disk.store.discard(lba * size, blocks * size)
     else:
@@ -105,6 +105,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _write_same,
         DataDirection.OUT,
         _write_same_length,
+        exact=True,
     ),
     Command(
         "WRITE SAME(16)",
@@ -113,6 +114,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _write_same,
         DataDirection.OUT,
         _write_same_length,
+        exact=True,
     ),
     Command(
         "GET LBA STATUS",

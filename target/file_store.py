@@ -7,10 +7,14 @@ as with any disk. Discarding punches holes.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from target.block_file import BlockFile, FileRefused, open_file, open_volume
 from target.flush import Flush, Flusher, Job, Offload
 from target.store import Extent, outside
+
+_PAGE_BYTES: Final = 4096
+"""What the page cache and a disk of today take whole."""
 
 
 class FileStore:
@@ -48,6 +52,10 @@ class FileStore:
     @property
     def allocation_bytes(self) -> int:
         return self._file.allocation_bytes
+
+    @property
+    def atomic_bytes(self) -> int | None:
+        return _PAGE_BYTES
 
     def read(self, offset: int, length: int) -> bytes:
         if offset < 0 or length < 0 or offset + length > self._size:

@@ -72,12 +72,22 @@ class LogicalUnit:
         identity: VolumeIdentity,
         *,
         block_size: int = 512,
+        physical_block_size: int | None = None,
         read_only: bool = False,
         removable: bool = False,
         thin: bool = True,
     ) -> LogicalUnit:
         """A logical unit on ``store``; see ``Disk`` for the arguments."""
-        return cls(Disk(store, identity, block_size=block_size, read_only=read_only, removable=removable, thin=thin))
+        disk = Disk(
+            store,
+            identity,
+            block_size=block_size,
+            physical_block_size=physical_block_size,
+            read_only=read_only,
+            removable=removable,
+            thin=thin,
+        )
+        return cls(disk)
 
     def execute(self, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run one command to its end.
@@ -116,6 +126,11 @@ class LogicalUnit:
         if command is None or command.direction is _NO_DATA:
             return None
         return command.direction, command.length(self.disk, cdb)
+
+    def wants_exactly(self, cdb: bytes) -> bool:
+        """Whether the command is refused when the initiator announces more or less data than the CDB wants."""
+        command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F))
+        return command is not None and command.exact
 
     def check_condition(self, sense: Sense) -> ScsiResult:
         """CHECK CONDITION with ``sense`` in the format the control mode page names."""

@@ -74,6 +74,11 @@ class LunMap:
             return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", condition.fixed())
         return unit.check_condition(condition)
 
+    def wants_exactly(self, lun: int, cdb: bytes) -> bool:
+        """As ``LogicalUnit.wants_exactly``; False where there is no unit."""
+        unit = self._units.get(lun)
+        return unit is not None and unit.wants_exactly(cdb)
+
     def close(self) -> None:
         """Flush and release all stores."""
         for unit in self.units():

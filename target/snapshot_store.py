@@ -117,6 +117,10 @@ class SnapshotStore:
     def allocation_bytes(self) -> int:
         return max(CLUSTER_BYTES, self._delta.allocation_bytes)
 
+    @property
+    def atomic_bytes(self) -> int | None:
+        return CLUSTER_BYTES
+
     def read(self, offset: int, length: int) -> bytes:
         data = self.gather(offset, length)
         return data if isinstance(data, bytes) else bytes(data)

@@ -47,6 +47,14 @@ class BlockStore(Protocol):
         """What the store allocates and gives back at least, in aligned pieces of so many bytes; a power of two."""
         ...
 
+    @property
+    def atomic_bytes(self) -> int | None:
+        """A write inside one aligned piece of so many bytes survives a loss of power whole or not at all.
+
+        A power of two; None where a write of any length does.
+        """
+        ...
+
     def read(self, offset: int, length: int) -> bytes:
         """``length`` bytes from ``offset`` on; may be a shared object."""
         ...
@@ -140,6 +148,10 @@ class MemoryStore:
     @property
     def allocation_bytes(self) -> int:
         return SECTOR_BYTES
+
+    @property
+    def atomic_bytes(self) -> int | None:
+        return None
 
     @property
     def allocated_bytes(self) -> int:

@@ -140,13 +140,11 @@ class TaskSet:
                 return
             cdb, read_length = cdb + headers.cdb_rest, headers.read_length or 0
         wanted = self._data_out_length(command, cdb) if command.write else 0
-        buffer = WriteBuffer(
-            command.edtl,
-            command.data,
-            not command.final,
-            connection.params,
-            wanted if wanted <= MAX_TRANSFER_BYTES else 0,  # the device server will refuse it: ask for nothing
-        )
+        if wanted > MAX_TRANSFER_BYTES or (
+            wanted != command.edtl and self._luns.wants_exactly(decode_lun(command.lun), cdb)
+        ):
+            wanted = 0  # the device server will refuse it: ask for nothing
+        buffer = WriteBuffer(command.edtl, command.data, not command.final, connection.params, wanted)
         write = WaitingWrite(command, cdb, read_length, buffer, connection)
         if buffer.complete:
             self._end(write)

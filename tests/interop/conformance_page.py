@@ -39,7 +39,6 @@ port = {port}
 _VOLUME: Final = """
 [[array.volumes]]
 name = "{name}"
-size = "64MiB"
 {lines}
 [[array.volumes.access]]
 source = "0.0.0.0/0"

@@ -343,12 +343,6 @@ def test_write_same_repeats_one_block(unit: LogicalUnit, one: Nexus) -> None:
     assert unit.disk.store.read(10 * 512, 3 * 512) == bytes(1024) + PATTERN[:512]
 
 
-@pytest.mark.parametrize("blocks", [0, BLOCKS + 1])
-def test_write_same_has_a_lower_and_an_upper_bound(unit: LogicalUnit, one: Nexus, blocks: int) -> None:
-    expected = INVALID_FIELD_IN_CDB if blocks == 0 else LBA_OUT_OF_RANGE
-    assert sense_of(unit.execute(scsi.write_same(0, blocks), bytes(512), one)) == expected.code
-
-
 def test_a_thick_disk_neither_offers_nor_takes_unmap(one: Nexus) -> None:
     unit = LogicalUnit.over(MemoryStore(1 << 20), volume_identity("g", "v"), thin=False)
     unit.execute(scsi.test_unit_ready(), b"", one)

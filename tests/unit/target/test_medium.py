@@ -15,7 +15,7 @@ from iscsi.sense import (
     MEDIUM_REMOVAL_PREVENTED,
     Sense,
 )
-from target.command import ScsiResult
+from target.command import DataDirection, ScsiResult
 from target.disk import Disk
 from target.identity import volume_identity
 from target.lun import LogicalUnit
@@ -86,7 +86,7 @@ WITH_MEDIUM = {
     "WRITE(10)": scsi.write(0, 1),
     "VERIFY(10)": scsi.verify(0, 1),
     "SYNCHRONIZE CACHE(10)": scsi.synchronize_cache(),
-    "WRITE SAME(16)": scsi.write_same(0, 1, width=16),
+    "WRITE SAME(16)": scsi.write_same(0, 1, no_data=True),
     "UNMAP": scsi.unmap(0),
     "COMPARE AND WRITE": scsi.compare_and_write(0, 1),
 }
@@ -100,11 +100,13 @@ def test_what_needs_no_medium_works_without_one(drive: Drive, one: Nexus, name: 
 
 @pytest.mark.parametrize("name", WITH_MEDIUM)
 def test_what_needs_the_medium_finds_none(drive: Drive, one: Nexus, two: Nexus, name: str) -> None:
+    direction, length = drive.unit.transfer_length(WITH_MEDIUM[name]) or (DataDirection.NONE, 0)
+    data_out = bytes(length if direction is DataDirection.OUT else 0)
     drive.does(EJECT, one)
     for nexus in (one, two):
-        assert sense_of(drive.unit.execute(WITH_MEDIUM[name], bytes(1024), nexus)) == MEDIUM_NOT_PRESENT
+        assert sense_of(drive.unit.execute(WITH_MEDIUM[name], data_out, nexus)) == MEDIUM_NOT_PRESENT
     drive.does(LOAD, one)
-    assert drive.unit.execute(WITH_MEDIUM[name], bytes(1024), one).status is ScsiStatus.GOOD
+    assert drive.unit.execute(WITH_MEDIUM[name], data_out, one).status is ScsiStatus.GOOD
 
 
 def test_no_medium_has_no_blocks_and_request_sense_says_why(drive: Drive, one: Nexus) -> None:
