@@ -79,6 +79,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
         fixed_portal=fixed,
         direct_login=DirectLogin(array.direct_login),
         active_passive=array.active_passive,
+        lun_gone_after_logout_request=array.lun_gone_after_logout_request,
         balancing=Balancing(
             interval_s=array.rebalance_interval_ns / 1e9,
             threshold=array.rebalance_threshold,

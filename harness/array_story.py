@@ -39,5 +39,4 @@ class ArrayStory:
                 del self._movers[mover]
                 return f"{self._array}: {host} {decision.source} is sent {decision.destination}{reason}"
             case _:
-                what = f"{decision.arrived_at} {decision.answer}" if decision.arrived_at else decision.answer
-                return f"{self._array}: {what}{reason}"
+                return f"{self._array}: {decision.event}{reason}"

@@ -14,6 +14,7 @@ from initiator_model import views
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
+from initiator_model.live_connection import LOGGED_OUT
 from initiator_model.paths import Path, PathState
 from initiator_model.profiles import profile_named
 from initiator_model.session_events import SessionState
@@ -180,7 +181,8 @@ class HostSite(HostObserver):
         if new is SessionState.RECOVERING and old is SessionState.LOGGED_IN:
             self._recorder.session_lost(host.name, path, session.session.remote.rpartition(":")[0])
             hold_s = self.profile.timers.link_down_time_ns / 1e9
-            self._tell(f"{host.name} {path}: session lost ({why}); its I/O is held for at most {hold_s:g} s")
+            how = "session logged out as the array asked" if why == LOGGED_OUT else f"session lost ({why})"
+            self._tell(f"{host.name} {path}: {how}; its I/O is held for at most {hold_s:g} s")
         elif new is SessionState.LOGGED_IN and old is not SessionState.LOGGING_IN:
             self._recorder.session_back(host.name, path)
             self._tell(f"{host.name} {path}: session is back, {session.session.local} → {session.session.remote}")

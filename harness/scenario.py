@@ -173,6 +173,8 @@ class Array(Table):
     """What a move must take off the heavier portal, as a fraction of the mean portal's load."""
     logout_request_ns: LogoutNs = Field(default=10 * SECOND_NS, alias="logout_request")
     """What an initiator is given to log out when the array asks it to (async event 1)."""
+    lun_gone_after_logout_request: bool = False
+    """true: a defect of firmware 7.x; once asked to log out, a session's commands end LOGICAL UNIT NOT SUPPORTED."""
     active_passive: bool = False
     """true: only the first path of a host may be active, so Round Robin is refused."""
     volumes: Annotated[Listing[Volume], Field(min_length=1)]

@@ -23,7 +23,10 @@ from initiator_model.requests import CompletionKind
 from initiator_model.tasks import Task
 from iscsi.constants import LogoutResult, TmfResult
 
-__all__ = ["Ending", "LiveConnection"]
+__all__ = ["LOGGED_OUT", "Ending", "LiveConnection"]
+
+LOGGED_OUT = "logged out"
+"""Why a connection is over that ended by a logout."""
 
 _ABORT_WORKED = (TmfResult.FUNCTION_COMPLETE, TmfResult.TASK_DOES_NOT_EXIST)
 
@@ -140,7 +143,7 @@ class LiveConnection:
         elif isinstance(event, LoggedOut):
             if event.result is not LogoutResult.CLOSED:
                 self._on_note(f"the target answered the logout with {event.result.name}")
-            self._ended("logged out", logged_out=True)
+            self._ended(LOGGED_OUT, logged_out=True)
         else:
             self._on_note(event.text)
 

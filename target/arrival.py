@@ -46,9 +46,11 @@ class Arrival:
         """Who is it, may it, and where: asked once, on the first login request (the redirect comes before CHAP)."""
         who = _as_stored(who)
         group, config = self.group, self.group.config
+        volume = None if who.discovery else group.volume(who.target_name or "")
+        if group.faults.refuses_login(self.local, None if volume is None else volume.config.name):
+            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "fault: no login")
         if who.discovery:
             return self._tell(who, Admit(config.tpgt, None), self.local, "discovery")
-        volume = group.volume(who.target_name or "")
         if volume is None:
             return self._refuse(who, LoginStatus.NOT_FOUND, "no such target")
         rule = group.rule(volume, who.initiator_name, self.source)
@@ -117,7 +119,7 @@ class Arrival:
         volume = None if who.discovery else group.volume(who.target_name or "")
         tasks = None
         if volume is not None:
-            tasks = TaskSet(volume.luns, window, limits.write_buffer_bytes, group.abort_nexuses)
+            tasks = TaskSet(group.luns(volume, self.local), window, limits.write_buffer_bytes, group.abort_nexuses)
         return Session(
             who,
             agreed.params,

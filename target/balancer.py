@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
 
 CONNECTION_BYTES_PER_S: Final = 1_000_000
@@ -56,12 +57,28 @@ class Move:
     reason: str
 
 
+class Settled(Enum):
+    """Why no further connection moves."""
+
+    NOT_WORTH_IT = "no move is worth it"
+    NO_SECOND_PORTAL = "there is no second portal that takes logins"
+    NOBODY = "there are no connections"
+    ALL_WAIT = "nobody can be moved now"
+    ENOUGH = "that many moves at once are enough"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one evaluation comes to. ``settled`` says why no further connection moves."""
+    """What one evaluation comes to. ``figures`` are what ``settled`` is grounded on."""
 
     moves: tuple[Move, ...]
-    settled: str
+    settled: Settled
+    figures: str = ""
+
+    @property
+    def why(self) -> str:
+        """Why no further connection moves, with the figures."""
+        return f"{self.settled.value}: {self.figures}" if self.figures else self.settled.value
 
 
 def weight(ios_per_s: float, bytes_per_s: float) -> int:
@@ -87,10 +104,10 @@ def evaluate(
     while len(moves) < max_moves:
         move = state.part_paths() or state.even_weight()
         if move is None:
-            return Plan(tuple(moves), state.settled())
+            return Plan(tuple(moves), *state.settled())
         moves.append(move)
         state.apply(move)
-    return Plan(tuple(moves), f"{max_moves} moves at once are enough")
+    return Plan(tuple(moves), Settled.ENOUGH, str(max_moves))
 
 
 class _State:
@@ -167,15 +184,20 @@ class _State:
         self.connections[move.number] = moved = replace(moved, portal=move.destination)
         self._count(moved, 1)
 
-    def settled(self) -> str:
-        """Why nothing (more) moves."""
+    def settled(self) -> tuple[Settled, str]:
+        """Why nothing (more) moves, and the figures."""
         if len(self.portals) < 2:
-            return "there is no second portal that takes logins"
-        why = ", ".join(f"{portal} weighs {_mb(self.weights[portal])}" for portal in self.portals)
+            return Settled.NO_SECOND_PORTAL, ""
+        if not self.connections:
+            return Settled.NOBODY, ""
         waits = sum(one.pair in self.touched for one in self.connections.values())
         rests = sum(one.stays for one in self.connections.values() if one.pair not in self.touched)
-        why += f"; {waits} wait for a path of theirs that is away" if waits else ""
-        return f"no move is worth it: {why}" + (f"; {rests} came too lately" if rests else "")
+        reasons = [f"{waits} wait for a path of theirs that is away"] if waits else []
+        reasons += [f"{rests} came too lately"] if rests else []
+        if waits + rests == len(self.connections):
+            return Settled.ALL_WAIT, ", ".join(reasons)
+        weights = ", ".join(f"{portal} weighs {_mb(weight)}" for portal, weight in self.weights.items())
+        return Settled.NOT_WORTH_IT, "; ".join([weights, *reasons])
 
 
 def _mb(bytes_per_s: float) -> str:

@@ -259,6 +259,8 @@ class GroupConfig:
     placement: str = "least-connections"
     fixed_portal: str | None = None
     direct_login: DirectLogin = DirectLogin.SERVE
+    lun_gone_after_logout_request: bool = False
+    """A firmware defect: commands of a session that was asked to log out end 5/25/00; see `target.faults`."""
     active_passive: bool = False
     """Each volume is served through one portal at a time; see `target.ownership`."""
     limits: Limits = field(default_factory=Limits)

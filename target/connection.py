@@ -244,6 +244,7 @@ class TargetConnection:
         elif self.state is ConnectionState.LOGGED_IN:
             self.state = after(CONNECTION, self.state, T.T11)
             self._liveness.logout_requested(within_s, now_ns)
+            self.group.logout_requested(self.session)
             self.send(
                 AsyncMessage(event=AsyncEvent.LOGOUT_REQUEST, param3=within_s, **self.numbers(self.take_stat_sn()))
             )

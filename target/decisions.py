@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+BY_OPERATOR: Final = "by the operator"
+"""The reason of what was done because somebody said so."""
 
 
 class Kind(Enum):
@@ -54,8 +58,13 @@ class Decision:
         elif self.kind is Kind.MOVE:
             what = f"{self.initiator} at {self.target}: {self.answer}, to go {self.destination}"
         else:
-            return ": ".join([*filter(None, [self.arrived_at]), f"{self.answer} ({self.reason})"])
+            return f"{self.event} ({self.reason})"
         return f"{self.source} -> {self.arrived_at}: {what} ({self.reason})"
+
+    @property
+    def event(self) -> str:
+        """What happened to the array itself, without the reason."""
+        return f"portal {self.arrived_at} {self.answer}" if self.kind is Kind.PORTAL else self.answer
 
     @property
     def destination(self) -> str:

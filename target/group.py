@@ -17,6 +17,7 @@ from iscsi.login_gate import LoginIdentity
 from target import cleanup
 from target.config import AccessRule, ArrayKind, GroupConfig, VolumeConfig
 from target.decisions import Decision
+from target.faults import Faults, GoneAfterLogoutRequest, Luns, SpoiledLuns
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.moves import Moves, Note
@@ -47,6 +48,7 @@ class Group:
     """Hears of a deadline, in nanoseconds, by which `tick` has to be called; `deadline_ns` may know an earlier one."""
     sessions: SessionRegistry = field(init=False)
     moves: Moves = field(init=False, default_factory=Moves)
+    faults: Faults = field(init=False, default_factory=Faults)
     _down: dict[str, bool] = field(init=False, default_factory=dict)
     _drained: dict[str, bool] = field(init=False, default_factory=dict)
     _tickets: Tickets = field(init=False)
@@ -130,6 +132,10 @@ class Group:
 
     def place(self, identity: LoginIdentity, source: str, now_ns: int, arrived_at: str) -> tuple[str, str] | None:
         """Choose a portal for a login and issue its ticket: (address, reason), or None when no portal is up."""
+        volume = self.volume(identity.target_name or "")
+        dead = None if volume is None else self.faults.redirects_to(volume.config.name)
+        if dead is not None:
+            return dead, "fault: redirect to a dead address"
         loads = self.loads(identity, now_ns, without=arrived_at)
         if not loads:
             return None
@@ -215,6 +221,22 @@ class Group:
     def _lose_nexus(self, session: Session) -> None:
         for unit in self._units(session):
             unit.nexus_lost(session.nexus)
+
+    def luns(self, volume: Volume, portal: str) -> Luns:
+        """What executes the commands of a session at this portal: the volume's units, behind the faults that are on."""
+        return self.faults.over(volume.luns, portal, volume.config.name)
+
+    def spread_faults(self) -> None:
+        """The faults have changed: put them between the sessions and their units, or take them away."""
+        for session in self.sessions.all():
+            volume = None if session.discovery else self.volume(session.identity.target_name or "")
+            if session.tasks is not None and volume is not None:
+                session.tasks.luns = self.luns(volume, session.portal)
+
+    def logout_requested(self, session: Session) -> None:
+        """A session was asked to log out: what some firmware does to it then; see `GoneAfterLogoutRequest`."""
+        if self.config.lun_gone_after_logout_request and session.tasks is not None:
+            session.tasks.luns = SpoiledLuns(session.tasks.luns, [GoneAfterLogoutRequest()])
 
     def _units(self, session: Session) -> tuple[LogicalUnit, ...]:
         """The logical units a session reaches: none in discovery."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-from target.decisions import Decision, Kind, about_array
+from target.decisions import BY_OPERATOR, Decision, Kind, about_array
+from target.faults import ArrayFault, FaultError, FaultName
 from target.rebalancing import Rebalancing
 from target.server import ArrayProtocol, ArrayServer
 
@@ -20,8 +21,6 @@ FAILOVER_GAP_S: Final = 27.0
 
 
 MAX_GAP_S: Final = 3600.0
-
-BY_OPERATOR: Final = "told by the operator"
 
 
 class OperationError(ValueError):
@@ -37,6 +36,14 @@ class FailoverManner(Enum):
     """Every connection is closed in order."""
     SILENT = "silent"
     """Nothing is said any more; what is sent to the other controller later is answered with a reset."""
+
+
+def _fault_name(name: str) -> FaultName:
+    try:
+        return FaultName(name)
+    except ValueError:
+        known = ", ".join(fault.value for fault in FaultName)
+        raise OperationError(f"there is no fault {name!r}: {known}") from None
 
 
 def _no_switch(up: bool) -> None:
@@ -79,7 +86,7 @@ class Operations:
     async def portal_down(self, address: str, reason: str = BY_OPERATOR) -> Decision:
         """An interface fails: its address is gone, its connections break."""
         self._check_portal(address)
-        decision = self._tell(about_array(Kind.PORTAL, address, "portal down", reason))
+        decision = self._tell(about_array(Kind.PORTAL, address, "down", reason))
         await self.server.portal_down(address)
         return decision
 
@@ -94,7 +101,7 @@ class Operations:
         except OSError as error:
             reason = error.strerror or str(error)
             raise OperationError(f"portal {address} cannot come up: {reason}") from error
-        return self._tell(about_array(Kind.PORTAL, address, "portal up", reason))
+        return self._tell(about_array(Kind.PORTAL, address, "up", reason))
 
     def drain(self, address: str, within_s: int | None = None) -> list[Decision]:
         """No login is placed at this portal any more, and every connection there is asked to log out.
@@ -196,6 +203,85 @@ class Operations:
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise OperationError(f"the other controller cannot listen at {address}: {reason}") from error
+
+    # -- faults ----------------------------------------------------------------------------------------------------
+
+    def fault_on(
+        self,
+        name: str,
+        *,
+        portal: str | None = None,
+        volume: str | None = None,
+        lba: int | None = None,
+        blocks: int | None = None,
+        to: str | None = None,
+    ) -> Decision:
+        """Switch one of the faults of `target.faults` on, by its name there, at a place.
+
+        Raises OperationError for a name, a portal or a volume that is not there, or a place the fault cannot have.
+        """
+        fault = self._fault(name, portal, volume, lba, blocks, to)
+        self.group.faults.on(fault)
+        return self._spread(fault, "on")
+
+    def fault_off(
+        self,
+        name: str,
+        *,
+        portal: str | None = None,
+        volume: str | None = None,
+        lba: int | None = None,
+        blocks: int | None = None,
+        to: str | None = None,
+    ) -> list[Decision]:
+        """Switch off the fault with this name and place; without a place every fault of the name.
+
+        Raises OperationError when there is none.
+        """
+        if (portal, volume, lba, blocks, to) == (None, None, None, None, None):
+            faults = self.group.faults.named(_fault_name(name))
+            if not faults:
+                raise OperationError(f"{name} is not on")
+        else:
+            faults = [self._fault(name, portal, volume, lba, blocks, to)]
+        decisions = []
+        for fault in faults:
+            try:
+                self.group.faults.off(fault)
+            except FaultError as error:
+                raise OperationError(str(error)) from None
+            decisions.append(self._spread(fault, "off"))
+        return decisions
+
+    def faults(self) -> list[ArrayFault]:
+        """The faults that are on."""
+        return self.group.faults.all()
+
+    def _fault(
+        self, name: str, portal: str | None, volume: str | None, lba: int | None, blocks: int | None, to: str | None
+    ) -> ArrayFault:
+        addresses = self.group.config.addresses
+        if portal is not None and portal not in addresses:
+            raise OperationError(f"{portal} is not an address of the array: {', '.join(addresses)}")
+        volumes = [one.name for one in self.group.config.volumes]
+        if volume is not None and volume not in volumes:
+            raise OperationError(f"there is no volume {volume}: {', '.join(volumes)}")
+        try:
+            return ArrayFault(_fault_name(name), portal, volume, lba, blocks, to)
+        except FaultError as error:
+            raise OperationError(str(error)) from None
+
+    def _spread(self, fault: ArrayFault, how: str) -> Decision:
+        decision = self._tell(
+            about_array(Kind.FAULT, fault.portal or "", f"fault {fault.name.value} {how}", fault.place)
+        )
+        self.group.spread_faults()
+        for protocol in self.server.connections():
+            if self.group.faults.silences(protocol.local):
+                protocol.hang()
+            elif not self._failing_over:
+                protocol.unhang()
+        return decision
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ import asyncio
 from dataclasses import dataclass
 
 from target import balancer
-from target.balancer import ConnectionLoad, Pair
+from target.balancer import ConnectionLoad, Pair, Settled
 from target.config import ArrayKind
-from target.decisions import Decision, Kind, about_array
+from target.decisions import BY_OPERATOR, Decision, Kind, about_array
 from target.moves import Note
 from target.placement import STICKY
 from target.server import ArrayProtocol, ArrayServer
@@ -48,7 +48,7 @@ class Rebalancing:
         self._marks: dict[int, _Mark] = {}
         self._away: dict[PathName, int] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._told = ""
+        self._told: Settled | None = None
         server.on_leave = self._left
 
     def start(self) -> None:
@@ -67,15 +67,20 @@ class Rebalancing:
         self._marks.clear()
         self._away.clear()
 
-    def rebalance(self, within_s: int, *, rest_ns: int = 0, by: str = "rebalanced by the operator") -> list[Decision]:
-        """Look now. At most one decision says that (and why) nothing or nothing more is moved.
+    def rebalance(self, within_s: int) -> list[Decision]:
+        """Look now, by order of the operator: the moves, and one decision when nothing or nothing more is moved."""
+        return self._balance(within_s, 0, BY_OPERATOR, None)[0]
 
-        ``rest_ns``: a connection younger than this stays.
-        """
+    def _balance(
+        self, within_s: int, rest_ns: int, by: str, told_before: Settled | None
+    ) -> tuple[list[Decision], Settled]:
+        """As `rebalance`. A connection younger than ``rest_ns`` stays; what was told before is not told again."""
         group, config = self._group, self._group.config
         if config.kind is not ArrayKind.REDIRECTING or config.placement in STICKY:
             rule = config.kind.value if config.kind is not ArrayKind.REDIRECTING else f"placement {config.placement}"
-            return self._tell(about_array(Kind.KEEP, "", "nothing to rebalance", f"{rule} decides where logins go"))
+            decision = about_array(Kind.KEEP, "", "nothing to rebalance", f"{rule} decides where logins go")
+            group.decide(decision)
+            return [decision], Settled.NOT_WORTH_IT
         now_ns = self._now()
         portals = [portal.address for portal in config.portals if group.takes_logins(portal.address)]
         loads, away, protocols = self._measure(now_ns, rest_ns)
@@ -84,9 +89,13 @@ class Rebalancing:
         )
         decisions = []
         for move in plan.moves:
-            decisions += self.ask(protocols[move.number], within_s, move.destination, f"{by}: {move.reason}")
-        settled = about_array(Kind.KEEP, "", "the rest stays" if plan.moves else "all stay", f"{by}: {plan.settled}")
-        return decisions + self._tell(settled)
+            decisions += self.ask(protocols[move.number], within_s, move.destination, f"{by}, {move.reason}")
+        if not plan.moves or plan.settled is Settled.ENOUGH:
+            kept = "the rest stays" if plan.moves else "all connections stay"
+            decisions.append(about_array(Kind.KEEP, "", kept, f"{by}, {plan.why}"))
+            if told_before is not plan.settled:
+                self._group.decide(decisions[-1])
+        return decisions, plan.settled
 
     def ask(self, protocol: ArrayProtocol, within_s: int, destination: str | None, reason: str) -> list[Decision]:
         """Ask one connection to log out and, when it has a session to a volume, to come back elsewhere."""
@@ -116,13 +125,7 @@ class Rebalancing:
         settings = self._settings
         self._timer = asyncio.get_running_loop().call_later(settings.interval_s, self._look)
         rest_ns = round(settings.rest_intervals * settings.interval_s * 1e9)
-        self.rebalance(settings.logout_request_s, rest_ns=rest_ns, by="balancer")
-
-    def _tell(self, decision: Decision) -> list[Decision]:
-        if decision.words != self._told:
-            self._told = decision.words
-            self._group.decide(decision)
-        return [decision]
+        _, self._told = self._balance(settings.logout_request_s, rest_ns, "by the balancer", self._told)
 
     # -- measuring -------------------------------------------------------------------------------------------------
 

@@ -189,6 +189,8 @@ class ArrayProtocol(asyncio.Protocol):
             now_ns=self._now(),
             random_bytes=self._server.random_bytes,
         )
+        if self._server.group.faults.silences(self.local):
+            self.hang()
         self._connection.on_abandon = self.drop
         self._connection.on_output = self._wake
         self._rearm()

@@ -25,8 +25,8 @@ from iscsi.write_buffer import WriteBuffer
 from target.answers import Recipient, answer_bidirectional, answer_read, respond
 from target.command import GOOD, DataDirection
 from target.disk import MAX_TRANSFER_BYTES
+from target.faults import Luns
 from target.flush import Flush
-from target.lun_map import LunMap
 from target.nexus import Nexus
 
 MAX_IMMEDIATE_TASKS = 8
@@ -76,30 +76,31 @@ class WaitingAnswer:
 class TaskSet:
     """The tasks of one session in full-feature phase.
 
-    ``on_preempt`` drops the tasks of some nexuses on a LUN, wherever they are (PREEMPT AND ABORT).
+    ``luns`` are what commands are executed by; `target.faults` puts something else in their place. ``on_preempt``
+    drops the tasks of some nexuses on a LUN, wherever they are (PREEMPT AND ABORT).
     """
 
     __slots__ = (
         "_admitted",
         "_admitted_bytes",
         "_buffer_bytes",
-        "_luns",
         "_next_ttt",
         "_on_preempt",
         "_overdue",
         "_queued",
         "_waiting",
         "_window",
+        "luns",
     )
 
     def __init__(
         self,
-        luns: LunMap,
+        luns: Luns,
         window: CommandWindow[Any],
         buffer_bytes: int,
         on_preempt: Callable[[tuple[Nexus, ...], int], None],
     ) -> None:
-        self._luns = luns
+        self.luns = luns
         self._window = window
         self._on_preempt = on_preempt
         self._waiting: dict[int, WaitingWrite | WaitingAnswer] = {}
@@ -224,7 +225,7 @@ class TaskSet:
         """
         dropped = self._drop(lambda task: task.connection is connection)
         for lun in dict.fromkeys(decode_lun(command.lun) for command in dropped):
-            unit = self._luns.get(lun)
+            unit = self.luns.get(lun)
             if unit is not None:
                 unit.disk.attentions.establish(connection.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
         return len(dropped)
@@ -309,7 +310,7 @@ class TaskSet:
     def _finish(self, command: ScsiCommand, cdb: bytes, data_out: bytes, connection: Allegiance) -> None:
         """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
         lun = decode_lun(command.lun)
-        result = self._luns.execute(lun, cdb, data_out, connection.nexus)
+        result = self.luns.execute(lun, cdb, data_out, connection.nexus)
         if result.pending is not None:
             connection.writes += command.write
             moved = self._data_out_length(command, cdb) if command.write else 0
@@ -342,7 +343,7 @@ class TaskSet:
             del self._waiting[command.itt]
             self._release(command)
             lun = decode_lun(command.lun)
-            result = GOOD if error is None else self._luns.check_condition(lun, MEDIUM_WRITE_ERROR)
+            result = GOOD if error is None else self.luns.check_condition(lun, MEDIUM_WRITE_ERROR)
             respond(task.connection, command, result, 0, task.moved)
             task.connection.wake()
 
@@ -351,7 +352,7 @@ class TaskSet:
     def _finish_bidirectional(self, write: WaitingWrite) -> None:
         """As `_finish`, for a command that moves data both ways (RFC 7143 11.2.2.3)."""
         command, connection = write.command, write.connection
-        result = self._luns.execute(decode_lun(command.lun), write.cdb, write.buffer.content(), connection.nexus)
+        result = self.luns.execute(decode_lun(command.lun), write.cdb, write.buffer.content(), connection.nexus)
         self._release(command)
         connection.reads += 1
         connection.writes += 1
@@ -361,12 +362,12 @@ class TaskSet:
     def _refuse(self, command: ScsiCommand, condition: Sense, connection: Allegiance) -> None:
         """End a task by a condition of iSCSI's own (11.4.7.2): nothing of it is executed."""
         self._release(command)
-        result = self._luns.check_condition(decode_lun(command.lun), condition)
+        result = self.luns.check_condition(decode_lun(command.lun), condition)
         respond(connection, command, result, 0, 0)
 
     def _data_out_length(self, command: ScsiCommand, cdb: bytes) -> int:
         """Bytes the CDB itself says it takes from the initiator."""
-        transfer = self._luns.transfer_length(decode_lun(command.lun), cdb)
+        transfer = self.luns.transfer_length(decode_lun(command.lun), cdb)
         return transfer[1] if transfer is not None and transfer[0] in _TAKES_DATA else 0
 
 

@@ -67,7 +67,7 @@ def test_it_moves_few_to_where_they_may_go_and_nobody_who_stays(
     plan = evaluate(connections, portals, away=away, threshold=0.25, max_moves=max_moves)
     movers = {one.number: one for one in connections}
     assert len(plan.moves) <= max_moves
-    assert plan.settled
+    assert plan.why
     for move in plan.moves:
         assert move.destination in portals
         assert not movers[move.number].stays

@@ -15,7 +15,14 @@ from harness.run import run_scenario
 from harness.scenario import Scenario
 from tests.interop.support import free_port
 
-ON_TCP = ["ps100_round_robin", "ps100_three_nics", "all_portals_listed", "active_passive", "portal_down"]
+ON_TCP = [
+    "ps100_round_robin",
+    "ps100_three_nics",
+    "all_portals_listed",
+    "active_passive",
+    "portal_down",
+    "drain_portal",
+]
 
 
 def _on_a_free_port(scenario: Scenario) -> Scenario:

@@ -111,7 +111,7 @@ def test_a_connection_that_has_just_come_stays() -> None:
     crowd = [connection(number, A, stays=True) for number in range(3)]
     done = plan(*crowd)
     assert done.moves == ()
-    assert done.settled.endswith("3 came too lately")
+    assert done.why.endswith("3 came too lately")
 
 
 def test_a_host_with_a_path_away_is_not_touched() -> None:
@@ -119,7 +119,7 @@ def test_a_host_with_a_path_away_is_not_touched() -> None:
     crowd = [connection(number, A) for number in range(2)]
     done = plan(*crowd, away=[one.pair for one in crowd])
     assert done.moves == ()
-    assert done.settled.endswith("2 wait for a path of theirs that is away")
+    assert done.why.endswith("2 wait for a path of theirs that is away")
 
 
 def test_of_one_host_and_volume_one_path_moves_at_a_time() -> None:
@@ -131,12 +131,12 @@ def test_the_moves_of_one_look_are_bounded() -> None:
     connections = [connection(number, A) for number in range(30)]
     done = plan(*connections, max_moves=4)
     assert len(done.moves) == 4
-    assert done.settled == "4 moves at once are enough"
+    assert done.why == "that many moves at once are enough: 4"
 
 
 def test_with_one_portal_there_is_nowhere_to_go() -> None:
     done = plan(connection(1, A), connection(2, A), portals=(A,))
-    assert (done.moves, done.settled) == ((), "there is no second portal that takes logins")
+    assert (done.moves, done.why) == ((), "there is no second portal that takes logins")
 
 
 def test_connections_on_a_portal_that_takes_no_logins_are_not_its_business() -> None:
@@ -144,4 +144,4 @@ def test_connections_on_a_portal_that_takes_no_logins_are_not_its_business() -> 
 
 
 def test_an_array_without_connections_is_even() -> None:
-    assert plan().moves == ()
+    assert plan().why == "there are no connections"

@@ -12,7 +12,7 @@ import pytest
 
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginDone, LoginRedirected
-from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse, ScsiCommand, ScsiResponse
+from iscsi.pdu import AsyncMessage, DataIn, LogoutRequest, LogoutResponse, ScsiCommand, ScsiResponse
 from iscsi.sense import POWER_ON_OR_RESET
 from target.config import ArrayKind, Balancing
 from target.decisions import Decision, Kind
@@ -99,8 +99,8 @@ def test_a_drained_portal_listens_and_sends_logins_back_to_the_group() -> None:
             at.operations.undrain(HERE)
             assert isinstance(await (await at.served.connect(HERE)).login(1), LoginDone)
             assert at.told(Kind.PORTAL) == [
-                f"{HERE}: drained (told by the operator)",
-                f"{HERE}: takes logins again (told by the operator)",
+                f"portal {HERE} drained (by the operator)",
+                f"portal {HERE} takes logins again (by the operator)",
             ]
 
     asyncio.run(main())
@@ -126,15 +126,14 @@ def test_a_moved_connection_is_led_to_the_portal_it_was_moved_to() -> None:
     async def main() -> None:
         async with desk() as at:
             peers = [await at.session(1), await at.session(2)]
-            moved, settled = at.operations.rebalance(5)
+            (moved,) = at.operations.rebalance(5)
             assert (moved.kind, moved.arrived_at, moved.portal) == (Kind.MOVE, HERE, THERE)
             assert "2 paths of this host to this volume share" in moved.reason
-            assert settled.kind is Kind.KEEP
             assert await asked_to_log_out(peers[0]) == 5
             await log_out(peers[0])
             assert await at.led_to(1) == THERE
             placed = at.decisions[-1]
-            assert placed.reason.startswith(f"moved from {HERE}: rebalanced by the operator: 2 paths")
+            assert placed.reason.startswith(f"moved from {HERE}: by the operator, 2 paths")
             assert placed.portal == THERE
 
     asyncio.run(main())
@@ -144,9 +143,9 @@ def test_while_a_path_is_on_its_way_the_other_one_is_left_alone() -> None:
     async def main() -> None:
         async with desk() as at:
             peers = [await at.session(1), await at.session(2), await at.session(3)]
-            assert len(at.operations.rebalance()) == 2
+            assert len(at.operations.rebalance()) == 1
             (settled,) = at.operations.rebalance()
-            assert settled.answer == "all stay"
+            assert settled.answer == "all connections stay"
             assert "wait for a path of theirs that is away" in settled.reason
             await log_out(peers[0])
             assert [one.kind for one in at.operations.rebalance()] == [Kind.KEEP]
@@ -177,7 +176,7 @@ def test_a_single_connection_is_asked_to_log_out_and_does_not_come_back_to_where
             decision = at.operations.request_logout(protocol.number)
             assert decision.words == (
                 f"127.0.0.1 -> {HERE}: {decision.initiator} at {decision.target}: "
-                "asked to log out within 10 s, to go elsewhere (told by the operator)"
+                "asked to log out within 10 s, to go elsewhere (by the operator)"
             )
             assert await asked_to_log_out(peer) == 10
             await log_out(peer)
@@ -343,5 +342,63 @@ def test_a_connection_without_a_session_is_not_a_path() -> None:
             (protocol,) = at.served.server.connections()
             with pytest.raises(OperationError, match="is not a path"):
                 at.operations.request_logout(protocol.number)
+
+    asyncio.run(main())
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_silent_portal_answers_nobody_and_takes_up_where_it_stopped() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            here, there = await at.session(1), await at.session(2, THERE)
+            decision = at.operations.fault_on("silent", portal=HERE)
+            assert decision.words == f"fault silent on (portal {HERE})"
+            late = await at.served.connect(HERE)
+            for peer in (here, late):
+                await peer.send(peer.read_command(0, 1))
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(peer.hear(), 0.1)
+            assert await there.read(2, 1) == block_data(2)
+            (decision,) = at.operations.fault_off("silent")
+            assert decision.answer == "fault silent off"
+            assert isinstance(await here.hear(), DataIn)
+            assert await here.read(3, 1) == block_data(3)
+            await late.hears_the_end()  # a SCSI command is no login
+
+    asyncio.run(main())
+
+
+def test_a_fault_is_switched_off_by_its_place_or_by_its_name_alone() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            at.operations.fault_on("busy", portal=HERE)
+            at.operations.fault_on("busy", portal=THERE)
+            at.operations.fault_on("no-login", volume="exchange-logs")
+            assert len(at.operations.fault_off("busy", portal=THERE)) == 1
+            assert [fault.place for fault in at.operations.faults()] == [f"portal {HERE}", "volume exchange-logs"]
+            assert len(at.operations.fault_off("busy")) == 1
+            assert at.told(Kind.FAULT)[-1] == f"fault busy off (portal {HERE})"
+            for undo in (lambda: at.operations.fault_off("busy"), lambda: at.operations.fault_off("busy", portal=HERE)):
+                with pytest.raises(OperationError, match="is not on"):
+                    undo()
+
+    asyncio.run(main())
+
+
+def test_a_fault_that_cannot_be_is_refused_in_words() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            refused: list[tuple[str, dict[str, Any], str]] = [
+                ("slow", {}, "there is no fault 'slow': busy, task-set-full, medium-error, silent, no-login"),
+                ("busy", {"portal": "10.9.9.9"}, "10.9.9.9 is not an address of the array: "),
+                ("busy", {"volume": "none"}, "there is no volume none: exchange-logs"),
+                ("medium-error", {"volume": "exchange-logs"}, "medium-error wants lba and blocks"),
+            ]
+            for name, place, complaint in refused:
+                with pytest.raises(OperationError, match=complaint):
+                    at.operations.fault_on(name, **place)
+            assert at.operations.faults() == []
 
     asyncio.run(main())

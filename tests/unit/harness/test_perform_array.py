@@ -1,0 +1,172 @@
+"""The steps of the array's operator: what they do, what the story tells of it, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.mistakes import ScenarioError
+from harness.narration import QuietNarrator
+from harness.result import Result
+from tests.support.runs import LOGINS, PORTALS, SOURCES, Tables, failed, run, two_paths, workload
+
+HERE, THERE, SPARE = PORTALS
+ROUND_ROBIN: Tables = {"do": "set_policy", "volume": "logs", "policy": "round-robin"}
+WRITES = workload("writes", op="write", background=True)
+STOP: Tables = {"do": "stop", "name": "writes"}
+A_WHILE: Tables = {"do": "wait", "duration": "300ms"}
+
+
+class Lines(QuietNarrator):
+    """Keeps what the story tells."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str, at_ns: int) -> None:
+        self.lines.append(text)
+
+    def of_the_array(self) -> list[str]:
+        """The array's own lines."""
+        return [line.removeprefix("PS100: ") for line in self.lines if line.startswith("PS100: ")]
+
+
+def story(*steps: Tables, **array: object) -> tuple[Result, Lines]:
+    """A run of two paths over three portals, under writes, and what was told of it."""
+    told = Lines()
+    tables = two_paths(*LOGINS, ROUND_ROBIN, WRITES, A_WHILE, *steps, STOP, nics=3, **array)
+    return run(tables, narrator=told), told
+
+
+def ends(result: Result) -> dict[str, str]:
+    """Where the paths of each source address ended."""
+    return {row.local.partition(":")[0]: row.remote.partition(":")[0] for row in result.connections if row.via}
+
+
+def no_io_failed(result: Result) -> None:
+    assert not result.failures, result.failures
+    assert result.io.ok == result.io.submitted > 0
+
+
+def test_drain_empties_a_portal_and_undrain_opens_it() -> None:
+    result, told = story({"do": "drain", "portal": HERE, "within": "3s"}, A_WHILE, {"do": "undrain", "portal": HERE})
+    no_io_failed(result)
+    assert ends(result) == {SOURCES[0]: SPARE, SOURCES[1]: THERE}
+    assert told.of_the_array() == [
+        f"portal {HERE} drained: by the operator",
+        f"w2k3 {SOURCES[0]} → {HERE} is asked to log out within 3 s, to go elsewhere: {HERE} is drained",
+        f"w2k3 {SOURCES[0]} is sent to {SPARE}: least connections: 0 of this host and volume, 0 in all",
+        f"portal {HERE} takes logins again: by the operator",
+    ]
+    assert any(f"{SOURCES[0]}: session logged out as the array asked" in line for line in told.lines)
+
+
+def test_a_path_that_is_asked_to_log_out_comes_back_elsewhere_with_its_identity() -> None:
+    result, _ = story({"do": "request_logout", "source": SOURCES[1], "volume": "logs"}, A_WHILE)
+    no_io_failed(result)
+    assert ends(result) == {SOURCES[0]: HERE, SOURCES[1]: SPARE}
+    assert [failover.cause for failover in result.failovers] == ["asked to log out"]
+
+
+def test_rebalance_parts_two_paths_that_share_a_portal() -> None:
+    down: Tables = {"do": "fault", "kind": "portal_down", "portal": THERE, "name": "eth1"}
+    both: Tables = {"do": "fault", "kind": "portal_down", "portal": SPARE, "name": "eth2"}
+    told = Lines()
+    steps = [down, both, *LOGINS, ROUND_ROBIN, WRITES, {"do": "heal", "name": "eth1"}, A_WHILE]
+    result = run(two_paths(*steps, {"do": "rebalance"}, A_WHILE, STOP, nics=3), narrator=told)
+    no_io_failed(result)
+    assert sorted(ends(result).values()) == [HERE, THERE]
+    moved = [line for line in told.of_the_array() if "is asked to log out" in line]
+    assert len(moved) == 1
+    assert f"by the operator, 2 paths of this host to this volume share {HERE}, {THERE} has none" in moved[0]
+
+
+def test_rebalance_says_why_nothing_moves() -> None:
+    result, told = story({"do": "rebalance"})
+    no_io_failed(result)
+    (line,) = told.of_the_array()
+    assert line.startswith("all connections stay: by the operator, no move is worth it: ")
+
+
+@pytest.mark.parametrize("how", ["rst", "fin", "silent"])
+def test_a_controller_failover_ends_every_session_and_the_disk_lives_on(how: str) -> None:
+    """The gap is shorter than LinkDownTime and PDORemovePeriod together (2.5 s here)."""
+    result, told = story({"do": "controller_failover", "gap": "1200ms", "how": how}, {"do": "wait", "duration": "4s"})
+    no_io_failed(result)
+    assert set(ends(result)) == {SOURCES[0], SOURCES[1]}
+    assert told.of_the_array() == [
+        f"controller lost: sessions end by {how}, the other controller serves in 1.2 s",
+        "controller took over: its addresses are up",
+    ]
+    assert {failover.cause for failover in result.failovers} == {"controller failover"}
+
+
+def test_an_array_that_is_killed_during_a_failover_is_not_revived_by_it() -> None:
+    """The failover belongs to the process that died; the new one is started by the heal alone."""
+    steps: list[Tables] = [
+        {"do": "controller_failover", "gap": "100ms"},
+        {"do": "fault", "kind": "array_kill", "name": "kill"},
+        {"do": "heal", "name": "kill"},
+        {"do": "wait", "until": "paths_usable", "volume": "logs", "count": 2, "within": "30s"},
+    ]
+    result, _ = story(*steps)
+    no_io_failed(result)
+
+
+def test_an_array_that_is_dead_takes_no_orders() -> None:
+    kill: Tables = {"do": "fault", "kind": "array_kill", "name": "kill"}
+    result = run(two_paths(*LOGINS, kill, {"do": "rebalance"}))
+    assert failed(result, "step rebalance") == "refused: the array's process is not running"
+
+
+def test_orders_that_cannot_be_carried_out_end_the_run() -> None:
+    result = run(two_paths(*LOGINS, {"do": "request_logout", "source": SOURCES[1], "volume": "logs"}))
+    assert not result.failures
+    result = run(two_paths(LOGINS[0], LOGINS[1], {"do": "request_logout", "source": SOURCES[1], "volume": "logs"}))
+    assert failed(result, "step request_logout") == f"refused: no session from {SOURCES[1]} to logs"
+    expected = {"do": "request_logout", "source": SOURCES[1], "expect_error": "no session"}
+    assert not run(two_paths(LOGINS[0], LOGINS[1], expected)).failures
+
+
+def test_the_balancer_of_the_array_table_looks_by_itself() -> None:
+    down: Tables = {"do": "fault", "kind": "portal_down", "portal": THERE, "name": "eth1"}
+    steps = [down, *LOGINS, ROUND_ROBIN, WRITES, {"do": "heal", "name": "eth1"}, {"do": "wait", "duration": "900ms"}]
+    told = Lines()
+    result = run(two_paths(*steps, STOP, rebalance_interval="200ms", logout_request="4s"), narrator=told)
+    no_io_failed(result)
+    assert sorted(ends(result).values()) == [HERE, THERE]
+    assert sum("is asked to log out within 4 s" in line for line in told.of_the_array()) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        ({"do": "drain", "portal": "192.168.77.9"}, 'steps[0].portal: no portal "192.168.77.9"'),
+        ({"do": "drain", "portal": "192.168.77.1"}, 'steps[0].portal: no portal "192.168.77.1"'),
+        ({"do": "drain", "portal": HERE, "within": "1500ms"}, "expected whole seconds from 1 to 65535"),
+        ({"do": "rebalance", "within": "0s"}, "expected whole seconds from 1 to 65535"),
+        ({"do": "request_logout", "source": "192.168.76.9"}, 'no source address of this host "192.168.76.9"'),
+        ({"do": "controller_failover", "how": "loud"}, "steps[0].how"),
+    ],
+)
+def test_mistakes_of_the_file_are_named(step: Tables, complaint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        run(two_paths(step))
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        ({"rebalance_interval": "10s", "placement": "hash-source"}, "placement hash-source sends each login back"),
+        ({"rebalance_interval": "10s", "kind": "listed", "group": None}, "cannot say where a login goes"),
+        ({"logout_request": "100ms"}, "expected whole seconds"),
+        ({"rebalance_threshold": 11.0}, "array.rebalance_threshold"),
+    ],
+)
+def test_balancing_that_cannot_be_meant_is_refused(array: dict[str, object], complaint: str) -> None:
+    tables = two_paths(*LOGINS, **{key: value for key, value in array.items() if value is not None})
+    if array.get("group", "") is None:
+        del tables["array"]["group"]
+    with pytest.raises(ScenarioError) as caught:
+        run(tables)
+    assert complaint in str(caught.value)
