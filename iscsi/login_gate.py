@@ -45,12 +45,14 @@ class Admit:
     """Go on with the login, in portal group ``tpgt``, with CHAP when ``chap`` is given.
 
     ``window`` is that of the session the login names by its TSIH; None for a new session, whose window begins at the
-    login's own CmdSN.
+    login's own CmdSN. ``alias`` is the target's name for people to read (TargetAlias, 13.7); it is told once the
+    initiator has authenticated.
     """
 
     tpgt: int
     chap: ChapPolicy | None = None
     window: CommandNumbers | None = None
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class TargetLogin:
         self._who: LoginIdentity | None = None
         self._policy: ChapPolicy | None = None
         self._window: CommandNumbers | None = None
+        self._alias = ""
         self._chap: ChapTarget | None = None
         self._negotiation: Negotiation | None = None
         self.outcome: TargetLoginDone | TargetLoginEnded | None = None
@@ -148,7 +149,7 @@ class TargetLogin:
             verdict = self._gate.identify(self._who)
             if not isinstance(verdict, Admit):
                 return verdict
-            self._policy, self._window = verdict.chap, verdict.window
+            self._policy, self._window, self._alias = verdict.chap, verdict.window, verdict.alias
             self._negotiation = Negotiation(
                 Side.TARGET, self._wishes, discovery=self._who.discovery, leading=request.tsih == 0
             )
@@ -162,6 +163,9 @@ class TargetLogin:
         negotiation = self._negotiation
         answers += negotiation.receive(pair for pair in pairs if pair[0] not in _AUTHENTICATION)
         if request.csg == Stage.OPERATIONAL:
+            if self._alias:
+                answers.append(("TargetAlias", self._alias))
+                self._alias = ""
             answers += negotiation.offer(["MaxRecvDataSegmentLength"])
             if request.transit:
                 if unanswered := negotiation.unanswered:

@@ -74,7 +74,7 @@ class Arrival:
         self.chap = rule.chap
         session = group.sessions.find(who, config.tpgt, self.local) if who.tsih else None
         window = None if session is None or session.tsih != who.tsih else session.window
-        return self._tell(who, Admit(config.tpgt, rule.chap, window), self.local, "served here")
+        return self._tell(who, Admit(config.tpgt, rule.chap, window, volume.config.name), self.local, "served here")
 
     def complete(self, who: LoginIdentity, agreed: Agreement) -> int | Refuse:
         """The login has negotiated everything: make the session, or join it, and return its TSIH."""

@@ -12,7 +12,9 @@ from typing import Final
 
 from iscsi.chap import ChapPolicy
 from iscsi.constants import ISCSI_PORT
+from iscsi.errors import LocalProtocolError
 from iscsi.lun import MAX_LUN
+from iscsi.text import encode_keys
 from target.placement import POLICIES, STICKY
 
 
@@ -119,6 +121,10 @@ class VolumeConfig:
     more_luns: tuple[LunConfig, ...] = ()
 
     def __post_init__(self) -> None:
+        try:
+            encode_keys([("TargetAlias", self.name)])
+        except (LocalProtocolError, UnicodeEncodeError) as error:
+            raise ConfigError(f"volume {self.name[:40]!r}: no name for an initiator to read: {error}") from None
         try:
             numbers = [lun.number for lun in self.luns]
         except ConfigError as error:

@@ -144,15 +144,19 @@ class TcpPeer:
                 return said
             said += [pdu for pdu in self._framer.receive(raw) if not isinstance(pdu, DamagedPdu)]
 
-    async def login(self, number: int = 1) -> LoginDone | LoginRedirected | LoginFailed:
-        """Log in as the host's session ``number``."""
+    async def login(
+        self, number: int = 1, *, tsih: int = 0, cid: int = 0, **wishes: Any
+    ) -> LoginDone | LoginRedirected | LoginFailed:
+        """Log in as the host's session ``number``, or with ``tsih`` as a further connection of it."""
         login = InitiatorLogin(
             initiator_name=HOST,
             target_name=VOLUME,
             isid=isid(number),
+            tsih=tsih,
+            cid=cid,
             itt=1,
             cmd_sn=self.cmd_sn,
-            wishes=OperationalKeys(),
+            wishes=OperationalKeys(**wishes),
             random_bytes=random.Random("host").randbytes,
         )
         requests = login.start()

@@ -50,6 +50,8 @@ def test_a_target_name_stands_for_one_volume_however_it_is_spelled() -> None:
         ({"size_bytes": (1 << 63) + 512}, "size_bytes is at most 9223372036854775808"),
         ({"more_luns": (LunConfig(1, 512), LunConfig(1, 1024))}, "volume exchange-logs: LUN 1 is given twice"),
         ({"more_luns": (LunConfig(0, 512),)}, "volume exchange-logs: LUN 0 is given twice"),
+        ({"name": "a" * 256}, "no name for an initiator to read"),
+        ({"name": "a\0b"}, "no name for an initiator to read"),
     ],
 )
 def test_a_volume_that_cannot_be(changes: dict[str, Any], complaint: str) -> None:
@@ -62,6 +64,10 @@ def test_a_volume_that_cannot_be(changes: dict[str, Any], complaint: str) -> Non
     [
         ({"max_connections": 0}, "max_connections must be 1 to 65535, not 0"),
         ({"max_connections": 65536}, "max_connections must be 1 to 65535, not 65536"),  # a TSIH has 16 bits
+        ({"max_connections_per_session": 0}, "max_connections_per_session must be 1 to 65535, not 0"),
+        ({"error_recovery_level": 3}, "error_recovery_level must be 0 to 2, not 3"),
+        ({"time2retain_s": 3601}, "time2retain_s must be 0 to 3600, not 3601"),
+        ({"time2wait_s": 0.5}, "time2wait_s must be whole seconds, not 0.5"),
         ({"command_window": 0}, "command_window must be 1 to 65535, not 0"),
         ({"output_high_bytes": 0}, "output_high_bytes must be at least 1"),
         ({"login_timeout_s": 0}, "login_timeout_s must be more than 0 s"),

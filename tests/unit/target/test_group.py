@@ -74,6 +74,16 @@ def test_every_login_at_the_group_address_is_redirected_even_with_a_session_ther
         assert sent_to(group) in PORTALS
 
 
+def test_the_volumes_name_is_told_once_the_initiator_has_authenticated() -> None:
+    """As TargetAlias (RFC 7143 13.7), among the operational keys."""
+    peer = Peer(make_group(SECRET_VOLUME), PORTALS[0])
+    peer.login(chap=USER)
+    told = [(response.csg, dict(decode_keys(response.data)).get("TargetAlias")) for response in peer.login_responses]
+    assert [alias for _, alias in told].count("exchange-logs") == 1
+    assert (1, "exchange-logs") in told
+    assert all(alias is None for stage, alias in told if stage == 0)
+
+
 def test_no_login_is_redirected_to_the_address_it_arrived_on() -> None:
     for local in (GROUP_ADDRESS, *PORTALS):
         group = make_group(direct_login=DirectLogin.REDIRECT)
