@@ -164,6 +164,9 @@ class Luns(Protocol):
     def transfer_length(self, lun: int, cdb: bytes) -> tuple[DataDirection, int] | None:
         """Which way and how many bytes the CDB itself moves."""
 
+    def wants_exactly(self, lun: int, cdb: bytes) -> bool:
+        """Whether the command takes all the data its CDB calls for or none."""
+
     def check_condition(self, lun: int, condition: Sense) -> ScsiResult:
         """How a command ends that is refused by this condition."""
 
@@ -199,6 +202,10 @@ class SpoiledLuns:
     def transfer_length(self, lun: int, cdb: bytes) -> tuple[DataDirection, int] | None:
         """See `Luns.transfer_length`."""
         return self._luns.transfer_length(lun, cdb)
+
+    def wants_exactly(self, lun: int, cdb: bytes) -> bool:
+        """See `Luns.wants_exactly`."""
+        return self._luns.wants_exactly(lun, cdb)
 
     def check_condition(self, lun: int, condition: Sense) -> ScsiResult:
         """See `Luns.check_condition`."""

@@ -142,7 +142,7 @@ class TaskSet:
             cdb, read_length = cdb + headers.cdb_rest, headers.read_length or 0
         wanted = self._data_out_length(command, cdb) if command.write else 0
         if wanted > MAX_TRANSFER_BYTES or (
-            wanted != command.edtl and self._luns.wants_exactly(decode_lun(command.lun), cdb)
+            wanted != command.edtl and self.luns.wants_exactly(decode_lun(command.lun), cdb)
         ):
             wanted = 0  # the device server will refuse it: ask for nothing
         buffer = WriteBuffer(command.edtl, command.data, not command.final, connection.params, wanted)
