@@ -33,6 +33,7 @@ from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.ownership import Ownership
+from target.reservation_memory import RecordFile, ReservationMemory
 from target.snapshot_store import SnapshotStore
 from target.store import BlockStore, MemoryStore
 
@@ -98,18 +99,21 @@ def build_group(
 ) -> Group:
     """An array at work. With ``files`` a volume that names a file is kept in it, else everything is in memory.
 
-    ``offload`` is where files are flushed (None: on the spot). Raises FileRefused for a file that cannot be used; none
-    stays open then.
+    Persistent reservations are kept beside the file, in ``<file>.reservations``. ``offload`` is where files are flushed
+    (None: on the spot). Raises FileRefused for a file that cannot be used; none stays open then.
     """
     volumes: dict[str, Volume] = {}
     opened: list[BlockStore] = []
     try:
         for volume in config.volumes:
-            stores = {}
+            stores: dict[int, BlockStore] = {}
+            memories: dict[int, ReservationMemory] = {}
             for lun in volume.luns:
                 stores[lun.number] = _store(lun, offload) if files else MemoryStore(lun.size_bytes)
                 opened.append(stores[lun.number])
-            volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, stores))
+                if files and lun.path is not None:
+                    memories[lun.number] = RecordFile(f"{lun.path}.reservations")
+            volumes[volume.iqn.lower()] = Volume(volume, lun_map(config, volume, stores, memories))
     except FileRefused as error:
         for store in opened:
             store.close()
@@ -126,8 +130,16 @@ def _store(lun: LunConfig, offload: Offload | None) -> BlockStore:
     return FileStore.open(path, lun.size_bytes, read_only=lun.read_only, offload=offload)
 
 
-def lun_map(config: GroupConfig, volume: VolumeConfig, stores: Mapping[int, BlockStore]) -> LunMap:
-    """The volume's logical units over their stores, named as the array names its volumes."""
+def lun_map(
+    config: GroupConfig,
+    volume: VolumeConfig,
+    stores: Mapping[int, BlockStore],
+    memories: Mapping[int, ReservationMemory],
+) -> LunMap:
+    """The volume's logical units over their stores, named as the array names its volumes.
+
+    ``memories`` keep persistent reservations through a loss of power; a LUN without one refuses to (APTPL).
+    """
     units = {}
     for lun in volume.luns:
         units[lun.number] = LogicalUnit.over(
@@ -138,6 +150,7 @@ def lun_map(config: GroupConfig, volume: VolumeConfig, stores: Mapping[int, Bloc
             read_only=lun.read_only,
             removable=lun.removable,
             thin=lun.thin,
+            memory=memories.get(lun.number),
         )
     return LunMap(units, Ownership() if config.active_passive else None)
 

@@ -1,8 +1,8 @@
 """The array of a run as a thing that lives on: its disks outlast the process that serves them.
 
-A killed array process loses its sessions, redirect tickets and unit attentions; what was written stays. `restart`
-makes a new process over the old disks. Faults may overlap: a portal is up when nothing holds it down any more, and the
-process runs when nobody keeps it dead.
+A killed array process loses its sessions, redirect tickets and unit attentions; what was written stays, and so do
+persistent reservations that were to survive a loss of power. `restart` makes a new process over the old disks. Faults
+may overlap: a portal is up when nothing holds it down any more, and the process runs when nobody keeps it dead.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from target.config import GroupConfig
 from target.decisions import Decision
 from target.group import Group, Volume
 from target.operations import OperationError, Operations
+from target.reservation_memory import KeptRecord, ReservationMemory
 from target.server import ArrayServer
 from target.store import BlockStore, MemoryStore
 
@@ -40,15 +41,19 @@ class ArraySite:
             volume.iqn.lower(): {lun.number: MemoryStore(lun.size_bytes) for lun in volume.luns}
             for volume in config.volumes
         }
+        self._memories: dict[str, dict[int, ReservationMemory]] = {
+            volume.iqn.lower(): {lun.number: KeptRecord() for lun in volume.luns} for volume in config.volumes
+        }
         self._portals_down: list[str] = []
         self._killed = 0
 
     async def start(self) -> None:
         """Start the process and listen on every address that is up. Raises OSError when one cannot be had."""
-        volumes = {
-            volume.iqn.lower(): Volume(volume, lun_map(self.config, volume, self._stores[volume.iqn.lower()]))
-            for volume in self.config.volumes
-        }
+        volumes = {}
+        for volume in self.config.volumes:
+            name = volume.iqn.lower()
+            luns = lun_map(self.config, volume, self._stores[name], self._memories[name])
+            volumes[name] = Volume(volume, luns)
         group = Group(self.config, volumes, self._on_decision)
         self.server = ArrayServer(group, self._random_bytes, lambda ended: self._log(ended.words))
         self._operations = Operations(self.server, self.power)

@@ -103,6 +103,7 @@ class PersistentOut(IntEnum):
     PREEMPT = 4
     PREEMPT_AND_ABORT = 5
     REGISTER_AND_IGNORE_EXISTING_KEY = 6
+    REGISTER_AND_MOVE = 7
 
 
 class PersistentType(IntEnum):

@@ -23,6 +23,8 @@ MAX_NEXUSES: Final = 4096
 """Nexuses remembered per logical unit, living and lost each; the one met first is forgotten first."""
 
 _RESET_ASC: Final = 0x29
+_PRECEDENCE: Final = (0x01, 0x00, 0x02, 0x03, 0x07)
+"""ASCQ of the conditions of ASC 29h, the one that says most first."""
 
 
 class UnitAttentions:
@@ -55,11 +57,16 @@ class UnitAttentions:
         return queue.popleft() if queue else None
 
     def establish(self, nexus: Nexus, condition: Sense) -> None:
-        """Owe ``condition`` to ``nexus``. Pending once is enough; a reset makes older conditions pointless."""
+        """Owe ``condition`` to ``nexus``. Pending once is enough.
+
+        A reset makes older conditions pointless, except that of a reset which says more (SAM-5 5.14.4).
+        """
         queue = self.queue(nexus)
         if condition in queue:
             return
         if condition.asc == _RESET_ASC:
+            if any(_outranks(pending, condition) for pending in queue):
+                return
             queue.clear()
         elif len(queue) >= MAX_PENDING:
             queue.clear()
@@ -73,9 +80,10 @@ class UnitAttentions:
                 self.establish(nexus, condition)
 
     def establish_each(self, nexuses: Iterable[Nexus], condition: Sense) -> None:
-        """Owe ``condition`` to each of ``nexuses``."""
+        """Owe ``condition`` to those of ``nexuses`` that the unit knows; the others will be greeted anyway."""
         for nexus in nexuses:
-            self.establish(nexus, condition)
+            if nexus in self._queues:
+                self.establish(nexus, condition)
 
     def forget(self, nexus: Nexus) -> None:
         """The nexus is lost. What it was owed dies with it; when it returns it is told I_T NEXUS LOSS OCCURRED."""
@@ -93,3 +101,10 @@ class UnitAttentions:
     def known(self) -> tuple[Nexus, ...]:
         """The living nexuses in the order they were met."""
         return tuple(self._queues)
+
+
+def _outranks(pending: Sense, condition: Sense) -> bool:
+    if pending.asc != _RESET_ASC:
+        return False
+    ranks = [_PRECEDENCE.index(each.ascq) if each.ascq in _PRECEDENCE else 0 for each in (pending, condition)]
+    return ranks[0] < ranks[1]

@@ -1,7 +1,7 @@
 """The state behind a logical unit: medium, names, unit attentions, reservations, and the checks commands share.
 
-Commands are functions over this state (``target.disk_io``, ``disk_provisioning``, ``disk_description``,
-``disk_reservations``); ``target.lun`` dispatches to them.
+Commands are functions over this state, by subject in ``target.disk_io``, ``disk_mode``, ``disk_medium`` and so on;
+``target.lun`` dispatches to them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from target.command import GOOD, CheckCondition, ScsiResult, bad_cdb_field
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
 from target.mode_pages import ModePages
 from target.nexus import Nexus
+from target.reservation_memory import ReservationMemory
 from target.reservations import Reservations
 from target.store import BlockStore
 
@@ -38,6 +39,7 @@ class Disk:
     ``descriptor_sense``: the default of D_SENSE. ``write_through``: the write cache is off (WCE=0), so every write is
     flushed before it is answered. ``physical_block_size``: that of the medium, 4096 bytes for a disk that emulates
     blocks of 512 (None: ``block_size``). ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
+    ``memory``: where persistent reservations outlive a loss of power; FileRefused when it cannot be read.
     """
 
     __slots__ = (
@@ -81,6 +83,7 @@ class Disk:
         vendor: str = VENDOR,
         product: str = PRODUCT,
         revision: str = "4.3",
+        memory: ReservationMemory | None = None,
     ) -> None:
         if block_size not in (512, 4096):
             raise ValueError(f"block_size must be 512 or 4096, got {block_size}")
@@ -105,7 +108,7 @@ class Disk:
         self.product = product
         self.revision = revision
         self.attentions = UnitAttentions()
-        self.reservations = Reservations(self.attentions)
+        self.reservations = Reservations(self.attentions, memory)
         self.max_transfer_blocks = MAX_TRANSFER_BYTES // block_size
         atomic = None if store.atomic_bytes is None else max(store.atomic_bytes // block_size, 1)
         self.limits = BlockLimits(

@@ -22,7 +22,16 @@ from iscsi.sense import (
     SPACE_ALLOCATION_FAILED,
     Sense,
 )
-from target import disk_description, disk_io, disk_medium, disk_mode, disk_provisioning, disk_reservations
+from target import (
+    disk_description,
+    disk_io,
+    disk_medium,
+    disk_mode,
+    disk_persistent_in,
+    disk_persistent_out,
+    disk_provisioning,
+    disk_reservations,
+)
 from target.command import (
     CONFLICT,
     Access,
@@ -36,6 +45,7 @@ from target.command import (
 from target.disk import MAX_TRANSFER_BYTES, Disk
 from target.identity import VolumeIdentity
 from target.nexus import Nexus
+from target.reservation_memory import ReservationMemory
 from target.store import BlockStore, StoreFull
 from target.supported_opcodes import report_supported_opcodes
 
@@ -76,6 +86,7 @@ class LogicalUnit:
         read_only: bool = False,
         removable: bool = False,
         thin: bool = True,
+        memory: ReservationMemory | None = None,
     ) -> LogicalUnit:
         """A logical unit on ``store``; see ``Disk`` for the arguments."""
         disk = Disk(
@@ -86,6 +97,7 @@ class LogicalUnit:
             read_only=read_only,
             removable=removable,
             thin=thin,
+            memory=memory,
         )
         return cls(disk)
 
@@ -192,4 +204,6 @@ _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_io.COMMANDS,
     *disk_provisioning.COMMANDS,
     *disk_reservations.COMMANDS,
+    *disk_persistent_in.COMMANDS,
+    *disk_persistent_out.COMMANDS,
 )

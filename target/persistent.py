@@ -1,10 +1,10 @@
 """Persistent reservations: keys registered per I_T nexus, and at most one reservation of the unit.
 
-A cluster host registers on each of its paths. Registrations outlive sessions and resets, not the process: APTPL is
-refused. Each method is one service action of PERSISTENT RESERVE OUT; it returns False for RESERVATION CONFLICT and
-raises CheckCondition for a malformed request.
+A cluster host registers on each of its paths. Registrations outlive sessions and resets; the process they outlive only
+when a memory was handed in and the last REGISTER asked for it (APTPL). Each method is one service action of PERSISTENT
+RESERVE OUT; it returns False for RESERVATION CONFLICT and raises CheckCondition for a malformed request.
 
-Source: SPC-4 5.9 (rules), 6.15 and 6.16 (commands).
+Source: SPC-4 5.13 (rules), 6.15 and 6.16 (commands).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from iscsi.sense import (
     RESERVATIONS_RELEASED,
 )
 from target.attention import UnitAttentions
-from target.command import CheckCondition
+from target.command import CheckCondition, bad_cdb_field
 from target.nexus import Nexus
+from target.reservation_memory import Record, ReservationMemory
 
 MAX_REGISTRATIONS: Final = 1024
 
@@ -37,6 +38,9 @@ _SHARED: Final = _ALL_REGISTRANTS | {
 """Types under which every registrant has access, so that all must hear of their end."""
 
 _SERVICE_ACTION_KEY_BYTE: Final = 8
+_TYPE_BYTE: Final = 2
+
+Snapshot = tuple[dict[Nexus, int], "Reservation | None", int, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,30 @@ class Reservation:
 
 
 class PersistentReservations:
-    """Registrations and the reservation of one logical unit."""
+    """Registrations and the reservation of one logical unit.
 
-    __slots__ = ("_attentions", "_keys", "generation", "reservation")
+    ``memory`` is read once, here: FileRefused for one that cannot be.
+    """
 
-    def __init__(self, attentions: UnitAttentions) -> None:
+    __slots__ = ("_attentions", "_kept", "_keys", "_memory", "generation", "reservation", "survives_power_loss")
+
+    def __init__(self, attentions: UnitAttentions, memory: ReservationMemory | None = None) -> None:
         self._attentions = attentions
-        self._keys: dict[Nexus, int] = {}
+        self._memory = memory
+        self._kept = record = Record() if memory is None else memory.load()
+        self._keys: dict[Nexus, int] = dict(record.registrations)
         self.reservation: Reservation | None = None
+        if record.kind is not None:
+            self.reservation = Reservation(record.kind, record.registrations[record.holder][0])
+        self.survives_power_loss = bool(self._keys)
+        """What the last REGISTER said of APTPL."""
         self.generation = 0
         """Counts changes of the registrations, modulo 2**32."""
+
+    @property
+    def can_survive_power_loss(self) -> bool:
+        """Whether there is a memory for APTPL."""
+        return self._memory is not None
 
     @property
     def in_use(self) -> bool:
@@ -90,21 +108,47 @@ class PersistentReservations:
             return True
         return reservation.kind in _SHARED and nexus in self._keys
 
-    def register(self, nexus: Nexus, key: int, new_key: int, *, ignore_existing: bool) -> bool:
-        """REGISTER and REGISTER AND IGNORE EXISTING KEY: ``new_key`` zero unregisters."""
+    def register(
+        self, nexus: Nexus, key: int, new_key: int, *, ignore_existing: bool, others: tuple[Nexus, ...] = ()
+    ) -> bool:
+        """REGISTER and REGISTER AND IGNORE EXISTING KEY: ``new_key`` zero unregisters.
+
+        ``others`` (SPEC_I_PT) are registered with the same key, all or none: a registered one among them is a conflict.
+        """
         known = self._keys.get(nexus)
         if not ignore_existing and key != (known or 0):
             return False
         if known is None:
             if new_key == 0:
                 return True
-            if len(self._keys) >= MAX_REGISTRATIONS:
+            added = dict.fromkeys((nexus, *others))
+            if any(other in self._keys for other in added):
+                return False
+            if len(self._keys) + len(added) > MAX_REGISTRATIONS:
                 raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES)
-        self._count()
-        if new_key:
+            self._keys |= dict.fromkeys(added, new_key)
+        elif new_key:
             self._keys[nexus] = new_key
         else:
             self._unregister(nexus)
+        self._count()
+        return True
+
+    def move(self, nexus: Nexus, key: int, new_key: int, to: Nexus, *, unregister: bool) -> bool:
+        """REGISTER AND MOVE: the reservation goes to ``to``, which is registered with ``new_key``.
+
+        Only its one holder can move it; what all registrants hold together cannot be moved.
+        """
+        held = self.reservation
+        if self._keys.get(nexus) != key or held is None or held.all_registrants or held.holder != nexus:
+            return False
+        if to not in self._keys and len(self._keys) - unregister >= MAX_REGISTRATIONS:
+            raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES)
+        self._keys[to] = new_key
+        self.reservation = Reservation(held.kind, to)
+        if unregister:
+            del self._keys[nexus]
+        self._count()
         return True
 
     def reserve(self, nexus: Nexus, key: int, kind: PersistentType) -> bool:
@@ -138,10 +182,11 @@ class PersistentReservations:
         self._attentions.establish_each(others, RESERVATIONS_PREEMPTED)
         return True
 
-    def preempt(self, nexus: Nexus, key: int, victim_key: int, kind: PersistentType) -> tuple[Nexus, ...] | None:
+    def preempt(self, nexus: Nexus, key: int, victim_key: int, kind: PersistentType | None) -> tuple[Nexus, ...] | None:
         """PREEMPT: remove every registration with ``victim_key``, and take over the reservation if it was theirs.
 
-        Returns the nexuses that lost their registration, for PREEMPT AND ABORT to end their tasks; None is conflict.
+        ``kind`` is looked at where the reservation changes hands; None is then an invalid field. Returns the nexuses
+        that lost their registration, for PREEMPT AND ABORT to end their tasks; None is conflict.
         """
         if self._keys.get(nexus) != key:
             return None
@@ -156,19 +201,44 @@ class PersistentReservations:
         if not victims:
             return None
         if takes_over:
+            if kind is None:
+                raise bad_cdb_field(_TYPE_BYTE, 3)
             victims = [other for other in victims if other != nexus]
         for other in victims:
             del self._keys[other]
         self._count()
         lost = tuple(other for other in victims if other != nexus)
         self._attentions.establish_each(lost, REGISTRATIONS_PREEMPTED)
-        if takes_over:
+        if takes_over and kind is not None:
             self.reservation = Reservation(kind, nexus)
             if held is not None and held.kind != kind:
                 self._tell_registrants(but=nexus)
         elif held is not None and not self._keys:
             self.reservation = None
         return lost
+
+    def keep(self) -> None:
+        """Bring the memory up to date with APTPL. Raises OSError."""
+        if self._memory is None:
+            return
+        registrations = self.registrations if self.survives_power_loss else ()
+        held = self.reservation
+        if held is None or not registrations:
+            record = Record(registrations)
+        else:
+            holder = 0 if held.all_registrants else list(self._keys).index(held.holder)
+            record = Record(registrations, held.kind, holder)
+        if record != self._kept:
+            self._memory.save(record)
+            self._kept = record
+
+    def snapshot(self) -> Snapshot:
+        """All that a service action may change, for `restore`."""
+        return dict(self._keys), self.reservation, self.generation, self.survives_power_loss
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Undo what was done since ``snapshot``."""
+        self._keys, self.reservation, self.generation, self.survives_power_loss = snapshot
 
     def _unregister(self, nexus: Nexus) -> None:
         reservation = self.reservation

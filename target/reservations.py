@@ -4,7 +4,7 @@ Windows Server 2003 clusters hold disks with RESERVE, which belongs to one I_T n
 RESERVATION CONFLICT. Persistent reservations (``target.persistent``) were made to mend that, and the two exclude each
 other.
 
-Source: SPC-2 7.21, 7.22; SPC-4 5.9, tables 50 and 51; SBC-3 table 13.
+Source: SPC-2 7.21, 7.22; SPC-4 5.13, tables 50 and 51; SBC-3 table 13.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from target.attention import UnitAttentions
 from target.command import Access
 from target.nexus import Nexus
 from target.persistent import PersistentReservations
+from target.reservation_memory import ReservationMemory
 
 _ALLOWED_BESIDE_RESERVE: Final = frozenset((Access.ALWAYS, Access.RESERVE))
 _ALLOWED_BESIDE_PERSISTENT: Final = frozenset((Access.ALWAYS, Access.STATUS, Access.PERSISTENT, Access.RESERVE))
@@ -33,9 +34,9 @@ class Reservations:
 
     __slots__ = ("_holder", "persistent")
 
-    def __init__(self, attentions: UnitAttentions) -> None:
+    def __init__(self, attentions: UnitAttentions, memory: ReservationMemory | None = None) -> None:
         self._holder: Nexus | None = None
-        self.persistent = PersistentReservations(attentions)
+        self.persistent = PersistentReservations(attentions, memory)
 
     @property
     def holder(self) -> Nexus | None:
@@ -54,12 +55,9 @@ class Reservations:
         return not (access is Access.READ and reservation.kind in _WRITE_EXCLUSIVE)
 
     def reserve(self, nexus: Nexus) -> bool:
-        """RESERVE; False is RESERVATION CONFLICT.
-
-        Beside persistent registrations only a registrant succeeds, and without effect (SPC-4 5.9.3).
-        """
+        """RESERVE; False is RESERVATION CONFLICT."""
         if self.persistent.in_use:
-            return self.persistent.is_registered(nexus)
+            return self._is_compatible(nexus)
         if self._holder not in (None, nexus):
             return False
         self._holder = nexus
@@ -68,10 +66,17 @@ class Reservations:
     def release(self, nexus: Nexus) -> bool:
         """RELEASE; by anyone but the holder it is GOOD and does nothing. False is RESERVATION CONFLICT."""
         if self.persistent.in_use:
-            return self.persistent.is_registered(nexus)
+            return self._is_compatible(nexus)
         if nexus == self._holder:
             self._holder = None
         return True
+
+    def _is_compatible(self, nexus: Nexus) -> bool:
+        """Beside persistent registrations only who has access by the reservation succeeds, and without effect.
+
+        Compatible reservation handling, SPC-4 5.13.3.
+        """
+        return self.persistent.reservation is not None and self.persistent.admits(nexus)
 
     def nexus_lost(self, nexus: Nexus) -> None:
         """RESERVE ends with its nexus; persistent reservations survive it."""

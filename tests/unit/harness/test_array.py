@@ -17,6 +17,8 @@ from harness.mistakes import ScenarioError
 from harness.scenario import Array
 from iscsi import scsi
 from iscsi.chap import ChapCredentials
+from iscsi.constants import ScsiStatus
+from target.block_file import FileRefused
 from target.config import ArrayKind, DirectLogin
 from target.lun import LogicalUnit
 from target.nexus import Nexus
@@ -131,6 +133,26 @@ def test_a_file_is_used_only_where_files_are_wanted(tmp_path: Path) -> None:
     on_disk.luns.units()[0].close()
 
 
+def test_registrations_are_kept_beside_the_file(tmp_path: Path) -> None:
+    place = tmp_path / "volume"
+    row = {"name": "logs", "size": "1MiB", "file": str(place), "access": [{"initiator": HOST}]}
+    config = group_config(array(volumes=[row]))
+    for _ in range(2):
+        (volume,) = build_group(config, files=True).volumes.values()
+        (unit,) = volume.luns.units()
+        if not unit.disk.reservations.persistent.in_use:
+            register_for_good(unit)
+        unit.close()
+    assert unit.disk.reservations.persistent.registrations == ((NEXUS, 0x1111),)
+
+    beside = tmp_path / "volume.reservations"
+    beside.write_text("{}")
+    with pytest.raises(FileRefused, match=rf"volume logs: {beside} is damaged"):
+        build_group(config, files=True)
+    beside.unlink()
+    build_group(config, files=True).volumes.popitem()[1].luns.close()  # nothing stayed open
+
+
 # The array of a run
 
 
@@ -187,6 +209,26 @@ def test_what_was_written_outlives_the_process() -> None:
         assert lab.unit() is not first
         lab.unit().execute(scsi.test_unit_ready(), b"", NEXUS)  # takes the unit attention of the new process
         assert lab.unit().execute(scsi.read(0, 1), b"", NEXUS).data == b"\x5a" * 512
+
+    with_site(test)
+
+
+def register_for_good(unit: LogicalUnit) -> None:
+    """REGISTER with APTPL."""
+    unit.execute(scsi.test_unit_ready(), b"", NEXUS)
+    data = bytearray(scsi.persistent_reserve_list(0, 0x1111))
+    data[20] = 1
+    result = unit.execute(scsi.persistent_reserve_out(scsi.PersistentOut.REGISTER), bytes(data), NEXUS)
+    assert result.status is ScsiStatus.GOOD
+
+
+def test_a_registration_that_is_to_survive_outlives_the_process() -> None:
+    async def test(lab: SiteLab) -> None:
+        register_for_good(lab.unit())
+        lab.site.kill()
+        lab.array.kill_process()
+        await lab.site.restart()
+        assert lab.unit().disk.reservations.persistent.registrations == ((NEXUS, 0x1111),)
 
     with_site(test)
 

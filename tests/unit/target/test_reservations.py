@@ -8,7 +8,6 @@ from iscsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
     INVALID_RELEASE_OF_RESERVATION,
-    PARAMETER_LIST_LENGTH_ERROR,
     REGISTRATIONS_PREEMPTED,
     RESERVATIONS_PREEMPTED,
     RESERVATIONS_RELEASED,
@@ -100,9 +99,26 @@ def test_the_two_kinds_of_reservation_exclude_each_other(unit: LogicalUnit, one:
         assert out(unit, nexus, PersistentOut.REGISTER, 0, KEY_1).status is CONFLICT
     unit.execute(scsi.release_6(), b"", one)
     assert out(unit, one, PersistentOut.REGISTER, 0, KEY_1).status is GOOD
-    assert status(unit, scsi.reserve_6(), one) is GOOD
-    assert status(unit, scsi.reserve_6(), two) is CONFLICT
-    assert unit.disk.reservations.holder is None
+    for nexus in (one, two):
+        assert status(unit, scsi.reserve_6(), nexus) is CONFLICT
+        assert status(unit, scsi.release_6(), nexus) is CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("kind", "registrant"), [(WE, CONFLICT), (EA, CONFLICT), (WE_RO, GOOD), (EA_RO, GOOD), (WE_AR, GOOD), (EA_AR, GOOD)]
+)
+def test_reserve_is_accepted_without_effect_from_whom_a_persistent_reservation_admits(
+    registered: LogicalUnit, one: Nexus, two: Nexus, kind: PersistentType, registrant: ScsiStatus
+) -> None:
+    stranger = Nexus("iqn.stranger,i,0x400000000001", one.target_port, 1, 1)
+    registered.execute(scsi.test_unit_ready(), b"", stranger)
+    out(registered, one, PersistentOut.RESERVE, KEY_1, kind=kind)
+    for cdb in (scsi.reserve_6(), scsi.release_6()):
+        assert status(registered, cdb, one) is GOOD
+        assert status(registered, cdb, two) is registrant
+        assert status(registered, cdb, stranger) is CONFLICT
+    assert registered.disk.reservations.holder is None
+    assert reservation(registered, one) == (0 if kind in (WE_AR, EA_AR) else KEY_1, kind)
 
 
 # -- persistent: who may do what -----------------------------------------------------------------------------------
@@ -262,36 +278,6 @@ def test_registrations_survive_the_loss_of_the_nexus_and_a_reset(
         registered.execute(scsi.test_unit_ready(), b"", nexus)
     assert keys(registered, two) == [KEY_1, KEY_2]
     assert status(registered, READ, two) is CONFLICT
-
-
-def test_full_status_names_the_initiator_ports(registered: LogicalUnit, one: Nexus) -> None:
-    out(registered, one, PersistentOut.RESERVE, KEY_1, kind=WE)
-    data = registered.execute(scsi.persistent_reserve_in(PersistentIn.READ_FULL_STATUS), b"", one).data
-    first = data[8:]
-    assert int.from_bytes(first[:8], "big") == KEY_1
-    assert (first[12], first[13]) == (1, WE)
-    assert int.from_bytes(first[18:20], "big") == one.relative_port
-    transport_id = first[24 : 24 + int.from_bytes(first[20:24], "big")]
-    assert transport_id[0] == 0x45
-    assert transport_id[4:].rstrip(b"\0").decode() == one.initiator_port
-
-
-def test_capabilities_list_all_six_types(unit: LogicalUnit, one: Nexus) -> None:
-    data = unit.execute(scsi.persistent_reserve_in(PersistentIn.REPORT_CAPABILITIES), b"", one).data
-    assert data == bytes.fromhex("0008 10 80 ea01 0000")
-
-
-@pytest.mark.parametrize("flag", [0x08, 0x04, 0x01])
-def test_options_that_are_not_offered_are_refused(unit: LogicalUnit, one: Nexus, flag: int) -> None:
-    data = bytearray(scsi.persistent_reserve_list(0, KEY_1))
-    data[20] |= flag
-    result = unit.execute(scsi.persistent_reserve_out(PersistentOut.REGISTER), bytes(data), one)
-    assert Sense.decode(result.sense) == INVALID_FIELD_IN_PARAMETER_LIST.at(20, in_cdb=False)
-
-
-def test_a_list_of_another_length_is_refused(unit: LogicalUnit, one: Nexus) -> None:
-    result = unit.execute(scsi.persistent_reserve_out(PersistentOut.REGISTER), bytes(23), one)
-    assert Sense.decode(result.sense).code == PARAMETER_LIST_LENGTH_ERROR.code
 
 
 @pytest.mark.parametrize("byte_2", [0x00, 0x02, 0x04, 0x11])
