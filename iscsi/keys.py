@@ -159,7 +159,7 @@ _ROWS: Final = (
     _data("MaxOutstandingR2T", "max_outstanding_r2t", Rule.LOWER, 1, 1, 65535),
     _data("DataPDUInOrder", "data_pdu_in_order", Rule.OR, True),
     _data("DataSequenceInOrder", "data_sequence_in_order", Rule.OR, True),
-    _data("ErrorRecoveryLevel", "error_recovery_level", Rule.LOWER, 0, 0, 2),
+    _leading("ErrorRecoveryLevel", "error_recovery_level", Rule.LOWER, 0, 0, 2),
     Key(
         name="TaskReporting",
         field="task_reporting",

@@ -92,7 +92,8 @@ class Negotiation:
 
     def __init__(self, side: Side, wishes: OperationalKeys, *, discovery: bool = False, leading: bool = True) -> None:
         self._side = side
-        self._wishes = wishes
+        # A discovery session has no recovery, yet the key is negotiated: open-iscsi wants a number (RFC 7143 7.4.3).
+        self._wishes = replace(wishes, error_recovery_level=0) if discovery else wishes
         self._discovery = discovery
         self._leading = leading
         self._offered: dict[str, Value | tuple[str, ...]] = {}  # by us, the peer's answer still due

@@ -172,6 +172,15 @@ def test_data_keys_are_irrelevant_in_a_discovery_session() -> None:
     assert "MaxRecvDataSegmentLength" in offered
 
 
+def test_a_discovery_session_agrees_on_error_recovery_level_0_whatever_both_sides_can() -> None:
+    """open-iscsi refuses a discovery login whose answer is Irrelevant."""
+    target = side(discovery=True, error_recovery_level=2)
+    assert target.receive([("ErrorRecoveryLevel", "2")]) == [("ErrorRecoveryLevel", "0")]
+    assert target.parameters().error_recovery_level == 0
+    offered = dict(side(Side.INITIATOR, discovery=True, error_recovery_level=2).offer())
+    assert offered["ErrorRecoveryLevel"] == "0"
+
+
 def test_session_wide_keys_belong_to_the_first_connection() -> None:
     assert side(leading=False).receive([("MaxBurstLength", "4096")]) == [("MaxBurstLength", "Reject")]
     assert dict(side(Side.INITIATOR, leading=False).offer()).keys() == {
