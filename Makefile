@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 SCENARIO ?= scenarios/ps100_round_robin.toml
 
-.PHONY: demo test lint unit bench bench-target conformance lock peers clean help
+.PHONY: demo test test-linux-host linux-host lint unit bench bench-target conformance lock peers clean help
 
 help:
 	@echo "make demo    run the PS100 walkthrough in virtual time"
 	@echo "make test    lint and every test, with the real peers (libiscsi's tools, tgt, tshark) where they can be had"
+	@echo "make test-linux-host  part of it: a Linux guest (open-iscsi, dm-multipath) on an array of its own"
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench   the benchmarks, as ratios; bench-target: the target beside istgt and tgt"
 	@echo "make conformance  run libiscsi's suite and write docs/conformance.md"
@@ -22,9 +23,18 @@ test: .venv/ready
 	$(MAKE) peers
 	$(MAKE) lint
 	$(MAKE) unit
+	$(MAKE) linux-host
 
 unit: .venv/ready
-	$(BIN)/python -m pytest -n 2 -m 'not benchmark_ratio and not benchmark_target'
+	$(BIN)/python -m pytest -n 2 -m 'not benchmark_ratio and not benchmark_target and not linux_host'
+
+test-linux-host: .venv/ready
+	$(MAKE) peers
+	$(MAKE) linux-host
+
+# One guest, its tests one after the other: what they wait for is mostly the host's timers.
+linux-host: .venv/ready
+	$(BIN)/python -m pytest -p no:xdist -m linux_host --durations=10 tests/linux_host
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -56,4 +66,4 @@ lock:
 	touch .venv/ready
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs build

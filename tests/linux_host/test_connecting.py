@@ -1,0 +1,104 @@
+"""open-iscsi and dm-multipath meet the array: discovery, the redirect, one disk with two paths, digests, CHAP."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.linux_host.array import ARRAY_CHAP, GROUP, HOST_CHAP, MAIL, PORTALS, VAULT
+from tests.linux_host.guest import NICS
+from tests.linux_host.host import INTERFACES, Written, device, wwid
+from tests.linux_host.lab import Lab
+
+pytestmark = [pytest.mark.linux_host, pytest.mark.timeout(600)]
+
+
+def all_is_well(written: Written) -> None:
+    """No write failed, and everything reads back as it was last written."""
+    assert written.errors == []
+    assert written.wrong == []
+    assert written.read_back > 0
+
+
+def test_discovery_shows_both_volumes_at_the_group_address_alone(lab: Lab) -> None:
+    lab.disconnect()
+    assert lab.host.discover() == sorted(f"{GROUP}:3260,1 {volume.iqn}" for volume in (MAIL, VAULT))
+
+
+def test_both_logins_are_redirected_to_different_portals(lab: Lab) -> None:
+    lab.disconnect()
+    before = len(lab.array.said())
+    lab.host.discover()
+    lab.host.login()
+    sessions = lab.host.sessions()
+    assert [(session.interface, session.target, session.state) for session in sessions] == [
+        (interface, MAIL.iqn, "LOGGED IN") for interface in INTERFACES
+    ]
+    assert {session.persistent_portal for session in sessions} == {GROUP}
+    portals = [session.current_portal for session in sessions]
+    assert set(portals) <= set(PORTALS)
+    assert portals[0] != portals[1]
+    # The array tells the same: asked at the group address, sent on, admitted where it was sent.
+    asked = list(zip(NICS, portals, strict=True))
+    assert lab.array.redirected(before) == [(nic, GROUP, portal) for nic, portal in asked]
+    assert lab.array.admitted(before) == asked
+
+
+def test_one_multipath_device_has_both_paths_and_the_arrays_identity(lab: Lab) -> None:
+    lab.connect()
+    shown = lab.host.run(f"multipath -ll {wwid(MAIL)}")
+    assert "EQLOGIC,100E-00" in shown
+    assert "size=64M" in shown
+    assert "policy='round-robin 0'" in shown
+    assert [path.split(" ", 1)[1] for path in lab.host.paths()] == ["active ready"] * 2
+    assert lab.host.run("multipathd show maps raw format '%w %N'").splitlines() == [f"{wwid(MAIL)} 2"]
+
+
+def test_what_is_written_by_turns_over_both_paths_reads_back(lab: Lab) -> None:
+    lab.connect()
+    before = lab.host.writes_by_disk()
+    lab.host.start_writing()
+    lab.host.wait_for_writes(200)
+    all_is_well(lab.host.stop_writing())
+    shares = [after - then for after, then in zip(lab.host.writes_by_disk(), before, strict=True)]
+    assert len(shares) == 2
+    assert min(shares) > 0.3 * sum(shares)
+
+
+def test_header_and_data_digests_protect_what_is_written(lab: Lab) -> None:
+    """QEMU and libiscsi 1.19 cannot ask for data digests; the kernel's initiator can, and checks every one."""
+    lab.disconnect()
+    lab.host.discover()
+    lab.host.set_node(MAIL, node__conn0__iscsi__HeaderDigest="CRC32C", node__conn0__iscsi__DataDigest="CRC32C")
+    lab.host.login()
+    assert [(session.header_digest, session.data_digest) for session in lab.host.sessions()] == [("CRC32C",) * 2] * 2
+    lab.host.wait_for_paths(2)
+    lab.host.start_writing()
+    lab.host.wait_for_writes(100)
+    all_is_well(lab.host.stop_writing())
+    assert {session.state for session in lab.host.sessions()} == {"LOGGED IN"}
+    lab.disconnect()
+
+
+def test_chap_in_both_directions_is_asked_for_behind_the_redirect(lab: Lab) -> None:
+    lab.host.discover()
+    (user, secret), (array_user, array_secret) = HOST_CHAP, ARRAY_CHAP
+    before = len(lab.array.said())
+    for right, credentials in (
+        (False, {}),
+        (False, {"username": user, "password": "a-wrong-secret-01"}),
+        (False, {"username_in": array_user, "password_in": "a-wrong-secret-01"}),
+        (True, {"username_in": array_user, "password_in": array_secret}),
+    ):
+        chosen = {"username": user, "password": secret, **credentials} if credentials else {}
+        lab.host.set_node(
+            VAULT,
+            node__session__auth__authmethod="CHAP" if chosen else "None",
+            **{f"node__session__auth__{name}": value for name, value in chosen.items()},
+        )
+        said = lab.host.login(VAULT, "eth0", may_fail=True)
+        assert ("successful" in said) is right, said
+        assert (VAULT.iqn in {session.target for session in lab.host.sessions()}) is right
+    assert {asked for _, asked, _ in lab.array.redirected(before)} == {GROUP}
+    assert lab.array.redirected(before)[-1][0] == NICS[0]
+    assert device(VAULT)
+    lab.disconnect()
