@@ -1,20 +1,23 @@
 """What a task is answered: Data-In PDUs with the status in the last of them, or a SCSI Response (RFC 7143 11.4, 11.7).
 
 A read's data is cut to what the initiator takes and to MaxBurstLength; a good status travels in the last Data-In PDU
-(phase collapse, 11.7.2), any other in a SCSI Response, and so does every status of a bidirectional command.
+(phase collapse, 11.7.2), any other in a SCSI Response, and so does every status of a bidirectional command. Above
+ErrorRecoveryLevel 0 the end of every burst but the last asks for an acknowledgment (the A bit), which lets the array
+forget what it keeps in case it has to be sent again.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol, cast
 
-from iscsi.constants import ScsiStatus
+from iscsi.constants import RESERVED_TAG, ScsiStatus
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import DataIn, Pdu, ScsiCommand, ScsiResponse, maker
 from iscsi.pieces import Pieces
 from iscsi.transfer import Residual, residual, segments
 from iscsi.window import CommandWindow
 from target.command import ScsiResult
+from target.retained import Retained
 
 _data_in = maker(DataIn)
 _GOOD = ScsiStatus.GOOD  # an enum's attribute is slow to look up
@@ -30,6 +33,7 @@ class Recipient(Protocol):
 
     window: CommandWindow[Any]
     stat_sn: int
+    retained: Retained | None
     params: SessionParameters
     one_pdu_bytes: int
 
@@ -119,19 +123,26 @@ def _send_data(
 
     Returns how many there were.
     """
-    params, window, length, data_sn = connection.params, connection.window, len(data), first_sn
+    params, window, retained = connection.params, connection.window, connection.retained
+    length, data_sn = len(data), first_sn
     # A part of a view or of pieces is no copy, and it is only measured and sent. CRC32C wants bytes.
     view = memoryview(data) if isinstance(data, bytes) and not params.data_digest else data
     for part in segments(0, length, params.peer_max_recv_data_segment_length, params.max_burst_length):
         with_status = collapse is not None and part.offset + part.length == length
         left = collapse if with_status and collapse is not None else _NO_RESIDUAL
+        tag = RESERVED_TAG
+        if retained is not None and part.final and part.offset + part.length < length:
+            tag = retained.next_tag(command.itt)
         connection.send(
             DataIn(
                 final=part.final,
+                acknowledge=tag != RESERVED_TAG,
                 has_status=with_status,
                 overflow=left.overflow,
                 underflow=left.underflow,
+                lun=command.lun if tag != RESERVED_TAG else 0,
                 itt=command.itt,
+                ttt=tag,
                 stat_sn=connection.stat_sn if with_status else 0,
                 exp_cmd_sn=window.exp_cmd_sn,
                 max_cmd_sn=window.max_cmd_sn,

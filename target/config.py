@@ -179,6 +179,8 @@ class Limits:
     """Answers held for a peer that does not read; above it no further command is taken from that connection."""
     write_buffer_bytes: int = 32 << 20
     """Data of writes a session may have on its way by R2T; a write above it waits for its R2T until others end."""
+    retained_bytes: int = 16 << 20
+    """Answers kept per connection until they are acknowledged, above ErrorRecoveryLevel 0."""
     data_timeout_s: float = 5.0
     """How long the rest of a write's data is waited for once some of it is known to be lost or wrong."""
     linger_s: float = 5.0
@@ -197,7 +199,7 @@ class Limits:
         for name in ("time2wait_s", "time2retain_s"):
             if getattr(self, name) != int(getattr(self, name)):
                 raise ConfigError(f"{name} must be whole seconds, not {getattr(self, name)}")
-        for name in ("output_high_bytes", "write_buffer_bytes"):
+        for name in ("output_high_bytes", "write_buffer_bytes", "retained_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         for name in ("login_timeout_s", "nop_timeout_s", "data_timeout_s", "ticket_lifetime_s", "linger_s"):

@@ -17,11 +17,12 @@ from iscsi.errors import RemoteProtocolError
 from iscsi.framer import Framer, Received
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import AsyncMessage, NopIn, Pdu, Reject, encode_buffers, encode_header
-from target.full_feature import DISCOVERY, NORMAL, Handlers, deliver, has_no_place
+from target.full_feature import DISCOVERY, NORMAL, Handlers, deliver, has_no_place, recovering
 from target.group import Group
 from target.liveness import Due, Liveness
 from target.login_entry import LoginEntry
 from target.nexus import Nexus
+from target.retained import Retained
 from target.session import Session, SessionWindow
 from target.states import CLOSED_ELSEWHERE, CONNECTION, TRANSPORT_LOST, ConnectionState, T, after
 from target.tasks import TaskSet
@@ -74,6 +75,7 @@ class TargetConnection:
         self.stat_sn = 0
         self.reads = 0
         self.writes = 0
+        self.retained: Retained | None = None
         self.output_bytes = 0
         self._output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
@@ -180,6 +182,8 @@ class TargetConnection:
         self._handlers = DISCOVERY
         if session.tasks is not None:
             self.tasks, self._handlers = session.tasks, NORMAL
+        if params.error_recovery_level:
+            self._retain()
         self._liveness.logged_in()
         session.join(self)
 
@@ -257,6 +261,9 @@ class TargetConnection:
         self._output += buffers
         self.output_bytes += sum(map(len, buffers))
 
+    resend = send
+    """Queue a PDU once more: at every ErrorRecoveryLevel `send` itself keeps nothing."""
+
     def take_stat_sn(self) -> int:
         """The StatSN for a PDU that uses one up."""
         stat_sn = self.stat_sn
@@ -298,6 +305,17 @@ class TargetConnection:
         if not self.closing:
             self.closing = True
             self.why_closed = why
+
+    def _retain(self) -> None:
+        """Above ErrorRecoveryLevel 0: keep what is sent until it is acknowledged, and hear each acknowledgment."""
+        retained = self.retained = Retained(self.group.config.limits.retained_bytes)
+
+        def send_and_keep(pdu: Pdu) -> None:
+            retained.keep(pdu)
+            self.resend(pdu)
+
+        self.send = send_and_keep  # type: ignore[method-assign]  # so that level 0 does not pay for it
+        self._handlers = recovering(self._handlers)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from iscsi.pdu import (
 )
 from target.logout import log_out
 from target.management import manage
+from target.snack import on_snack
 
 if TYPE_CHECKING:
     from target.connection import TargetConnection
@@ -77,10 +78,6 @@ def _numbered(connection: TargetConnection, pdu: Any) -> None:
 
 def _data_out(connection: TargetConnection, pdu: DataOut) -> None:
     connection.tasks.data_out(pdu, connection)
-
-
-def _snack(connection: TargetConnection, pdu: SnackRequest) -> None:
-    connection.reject(RejectReason.SNACK_REJECT, pdu)
 
 
 def _damaged(connection: TargetConnection, pdu: DamagedPdu) -> None:
@@ -170,7 +167,7 @@ DISCOVERY: Final[Handlers] = MappingProxyType(
         NopOut: _numbered,
         TextRequest: _numbered,
         LogoutRequest: _numbered,
-        SnackRequest: _snack,
+        SnackRequest: on_snack,
         DamagedPdu: _damaged,
         RefusedPdu: _refused,
         LostPdu: _lost,
@@ -182,3 +179,17 @@ DISCOVERY: Final[Handlers] = MappingProxyType(
 NORMAL: Final[Handlers] = MappingProxyType(
     {**DISCOVERY, ScsiCommand: _command, TmfRequest: _numbered, DataOut: _data_out}
 )
+
+
+def recovering(handlers: Handlers) -> Handlers:
+    """The same above ErrorRecoveryLevel 0: the ExpStatSN every PDU carries is heard first."""
+    return {kind: _acknowledging(handler) if issubclass(kind, Pdu) else handler for kind, handler in handlers.items()}
+
+
+def _acknowledging(handler: Handler) -> Handler:
+    def act(connection: TargetConnection, pdu: Any) -> None:
+        assert connection.retained is not None, "only such connections have these handlers"
+        connection.retained.acknowledge(pdu.exp_stat_sn)
+        handler(connection, pdu)
+
+    return act

@@ -21,7 +21,7 @@ from iscsi.lun import decode_lun
 from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
 from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, MEDIUM_WRITE_ERROR, UNEXPECTED_UNSOLICITED_DATA, Sense
 from iscsi.window import CommandWindow
-from iscsi.write_buffer import WriteBuffer
+from iscsi.write_buffer import Burst, WriteBuffer
 from target.answers import Recipient, answer_bidirectional, answer_read, respond
 from target.command import GOOD, DataDirection
 from target.disk import MAX_TRANSFER_BYTES
@@ -195,6 +195,20 @@ class TaskSet:
             if isinstance(write, WaitingWrite) and write.connection is connection and write.buffer.data_due:
                 self._set_overdue(write)
 
+    def repeat_r2ts(self, itt: int, first: int, count: int, connection: Allegiance) -> bool:
+        """Send the open R2Ts of a write with these R2TSNs again (``count`` 0: from ``first`` on); False for none."""
+        write = self._waiting.get(itt)
+        if not isinstance(write, WaitingWrite) or write.connection is not connection:
+            return False
+        bursts = [
+            burst
+            for burst in write.buffer.open_bursts
+            if burst.ttt != RESERVED_TAG and first <= burst.r2t_sn and (not count or burst.r2t_sn < first + count)
+        ]
+        for burst in bursts:
+            self._send_r2t(write, burst)
+        return bool(bursts)
+
     def end_stalled(self, now_ns: int) -> int | None:
         """Give up data that was to come by now; when to look again, None when nothing more is waited for."""
         for itt in [itt for itt, deadline_ns in self._overdue.items() if deadline_ns <= now_ns]:
@@ -285,23 +299,27 @@ class TaskSet:
         self._admitted_bytes -= self._admitted.pop(itt, 0)
 
     def _ask(self, write: WaitingWrite) -> None:
-        connection, window = write.connection, self._window
+        connection = write.connection
         while (burst := write.buffer.next_burst(self._next_ttt, connection.params)) is not None:
             self._next_ttt = (self._next_ttt + 1) % RESERVED_TAG
             burst.stat_sn = connection.stat_sn
-            connection.send(
-                R2T(
-                    lun=write.command.lun,
-                    itt=write.command.itt,
-                    ttt=burst.ttt,
-                    stat_sn=connection.stat_sn,
-                    exp_cmd_sn=window.exp_cmd_sn,
-                    max_cmd_sn=window.max_cmd_sn,
-                    r2t_sn=burst.r2t_sn,
-                    buffer_offset=burst.offset,
-                    desired_length=burst.length,
-                )
+            self._send_r2t(write, burst)
+
+    def _send_r2t(self, write: WaitingWrite, burst: Burst) -> None:
+        window = self._window
+        write.connection.send(
+            R2T(
+                lun=write.command.lun,
+                itt=write.command.itt,
+                ttt=burst.ttt,
+                stat_sn=burst.stat_sn,
+                exp_cmd_sn=window.exp_cmd_sn,
+                max_cmd_sn=window.max_cmd_sn,
+                r2t_sn=burst.r2t_sn,
+                buffer_offset=burst.offset,
+                desired_length=burst.length,
             )
+        )
 
     def _release(self, command: ScsiCommand) -> None:
         if not command.immediate:

@@ -19,6 +19,8 @@ def array_wishes(limits: Limits) -> OperationalKeys:
         first_burst_length=limits.first_burst_length,
         default_time2wait=int(limits.time2wait_s),
         default_time2retain=int(limits.time2retain_s),
-        max_outstanding_r2t=1,
+        max_outstanding_r2t=16,
+        data_pdu_in_order=False,
+        data_sequence_in_order=False,
         error_recovery_level=limits.error_recovery_level,
     )

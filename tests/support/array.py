@@ -32,6 +32,7 @@ from iscsi.pdu import (
     encode,
 )
 from iscsi.sense import Sense
+from iscsi.serial import lt
 from target.config import AccessRule, ArrayKind, GroupConfig, PortalConfig, VolumeConfig
 from target.connection import TargetConnection
 from target.decisions import Decision
@@ -213,6 +214,9 @@ class Peer:
         consumes |= not isinstance(pdu, DataIn | R2T | NopIn)
         consumes |= isinstance(pdu, NopIn) and pdu.itt != RESERVED_TAG
         shows = consumes or isinstance(pdu, R2T | NopIn)
+        recovering = self.params is not None and self.params.error_recovery_level > 0
+        if recovering and shows and self.exp_stat_sn is not None and lt(numbers.stat_sn, self.exp_stat_sn):
+            return  # a replica
         if shows and self.exp_stat_sn is not None:
             assert numbers.stat_sn == self.exp_stat_sn, f"{pdu} where StatSN {self.exp_stat_sn} is due"
         if consumes:
