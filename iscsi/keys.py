@@ -76,6 +76,7 @@ class Key:
     irrelevant_in_discovery: bool = False
     repeats: bool = False
     younger_than_rfc3720: bool = False  # an older peer may answer NotUnderstood
+    in_full_feature: bool = False  # may be spoken of in Text Requests, too
 
     @property
     def negotiated(self) -> bool:
@@ -130,12 +131,8 @@ def _digest(name: str, field: str) -> Key:
     return Key(name=name, field=field, rule=Rule.FIRST_COMMON, default="None", choices=("CRC32C", "None"))
 
 
-def _declared(
-    name: str, senders: tuple[Side, ...] = ANYONE, *, leading_only: bool = False, repeats: bool = False
-) -> Key:
-    return Key(
-        name=name, rule=Rule.DECLARED, senders=senders, stages=ANY_STAGE, leading_only=leading_only, repeats=repeats
-    )
+def _declared(name: str, senders: tuple[Side, ...] = ANYONE, **more: bool) -> Key:
+    return Key(name=name, rule=Rule.DECLARED, senders=senders, stages=ANY_STAGE, **more)  # type: ignore[arg-type]
 
 
 _ROWS: Final = (
@@ -151,6 +148,7 @@ _ROWS: Final = (
         default=DEFAULT_MAX_RECV_DATA_SEGMENT_LENGTH,
         low=512,
         high=_LONGEST,
+        in_full_feature=True,
     ),
     _data("MaxBurstLength", "max_burst_length", Rule.LOWER, 262144, 512, _LONGEST),
     _data("FirstBurstLength", "first_burst_length", Rule.LOWER, 65536, 512, _LONGEST),
@@ -193,11 +191,11 @@ _ROWS: Final = (
     _declared("InitiatorName", BY_INITIATOR),
     _declared("TargetName", BY_INITIATOR),
     _declared("SessionType", BY_INITIATOR, leading_only=True),
-    _declared("InitiatorAlias", BY_INITIATOR),
-    _declared("TargetAlias", BY_TARGET),
-    _declared("TargetAddress", BY_TARGET, repeats=True),
+    _declared("InitiatorAlias", BY_INITIATOR, in_full_feature=True),
+    _declared("TargetAlias", BY_TARGET, in_full_feature=True),
+    _declared("TargetAddress", BY_TARGET, repeats=True, in_full_feature=True),
     _declared("X#NodeArchitecture", leading_only=True),
-    Key(name="SendTargets", rule=Rule.DECLARED, senders=BY_INITIATOR, stages=NOT_IN_LOGIN),
+    Key(name="SendTargets", rule=Rule.DECLARED, senders=BY_INITIATOR, stages=NOT_IN_LOGIN, in_full_feature=True),
     Key(name="IFMarker", rule=Rule.REJECTED),
     Key(name="OFMarker", rule=Rule.REJECTED),
     Key(name="IFMarkInt", rule=Rule.REJECTED),

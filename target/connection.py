@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypedDict
 
 from iscsi.constants import RESERVED_TAG, AsyncEvent, RejectReason
@@ -178,7 +179,7 @@ class TargetConnection:
         self.framer.header_digest = params.header_digest
         self.framer.data_digest = params.data_digest
         self.framer.resynchronise = params.error_recovery_level > 0
-        self.texts = TextExchange(self.group, session, params.peer_max_recv_data_segment_length)
+        self.texts = TextExchange(self.group, session, params.peer_max_recv_data_segment_length, self._on_lengths)
         self._handlers = DISCOVERY
         if session.tasks is not None:
             self.tasks, self._handlers = session.tasks, NORMAL
@@ -261,6 +262,10 @@ class TargetConnection:
         self._output += buffers
         self.output_bytes += sum(map(len, buffers))
 
+    def send_numbered(self, pdu: AsyncMessage) -> None:
+        """Queue an Asynchronous Message, which the connection numbers."""
+        self.send(replace(pdu, **self.numbers(self.take_stat_sn())))
+
     resend = send
     """Queue a PDU once more: at every ErrorRecoveryLevel `send` itself keeps nothing."""
 
@@ -305,6 +310,17 @@ class TargetConnection:
         if not self.closing:
             self.closing = True
             self.why_closed = why
+
+    def _on_lengths(self, theirs: int | None, ours: int | None) -> None:
+        """A text negotiation has declared MaxRecvDataSegmentLength anew, on one side or both (13.12)."""
+        if theirs is not None:
+            self.params = replace(self.params, peer_max_recv_data_segment_length=theirs)
+            self.one_pdu_bytes = min(theirs, self.params.max_burst_length)
+            self.texts.max_segment = theirs
+        if ours is not None:
+            self.params = replace(self.params, max_recv_data_segment_length=ours)
+            # What is on its way was cut to the old length, so a smaller one is not enforced.
+            self.framer.max_data_segment_length = max(ours, self.framer.max_data_segment_length)
 
     def _retain(self) -> None:
         """Above ErrorRecoveryLevel 0: keep what is sent until it is acknowledged, and hear each acknowledgment."""

@@ -120,7 +120,11 @@ def _nop_out(connection: TargetConnection, pdu: NopOut) -> None:
 def _text(connection: TargetConnection, pdu: TextRequest) -> None:
     _release(connection, pdu)
     window = connection.window
-    answer = connection.texts.receive(pdu, connection.stat_sn, window.exp_cmd_sn, window.max_cmd_sn)
+    try:
+        answer = connection.texts.receive(pdu, connection.stat_sn, window.exp_cmd_sn, window.max_cmd_sn)
+    except RemoteProtocolError as error:  # the negotiation has failed, and the session goes on with what it had (7.12)
+        connection.reject(error.reject_reason or RejectReason.PROTOCOL_ERROR, pdu)
+        return
     connection.take_stat_sn()  # not before: a request that is rejected leaves it to the Reject
     connection.send(answer)
 

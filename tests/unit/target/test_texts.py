@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from iscsi.constants import RESERVED_TAG, RejectReason
+from iscsi.constants import RESERVED_TAG, AsyncEvent, RejectReason
 from iscsi.discovery import TargetAddress, TargetRecord, parse_send_targets
-from iscsi.pdu import Pdu, Reject, TextRequest, TextResponse
+from iscsi.lun import encode_lun
+from iscsi.pdu import AsyncMessage, Pdu, Reject, ScsiResponse, TextRequest, TextResponse
+from iscsi.sense import CAPACITY_CHANGED, Sense
 from iscsi.text import encode_keys
-from target.config import AccessRule, ArrayKind
+from target.async_events import report_scsi_event, request_negotiation
+from target.config import AccessRule, ArrayKind, Limits
 from tests.support.array import (
     GROUP_ADDRESS,
     HOST,
@@ -41,10 +44,10 @@ def answered(answer: Pdu) -> bytes:
 
 
 def reject_of(answer: Pdu, peer: Peer) -> RejectReason:
-    """Why a request was rejected; the connection ends with it."""
+    """Why a request was rejected; its negotiation is over, the session goes on."""
     assert isinstance(answer, Reject), answer
     assert isinstance(rejected_header(answer), TextRequest)
-    assert peer.connection.closing
+    assert answered(ask(peer, ("Colour", "blue"))) == b"Colour=NotUnderstood\0"
     return RejectReason(answer.reason)
 
 
@@ -142,35 +145,48 @@ def test_a_new_request_ends_the_one_that_was_left_open() -> None:
     [
         ({"ttt": 77}, RejectReason.INVALID_PDU_FIELD),
         ({"cont": True, "final": True}, RejectReason.PROTOCOL_ERROR),
-        ({"itt": RESERVED_TAG}, RejectReason.INVALID_PDU_FIELD),
         ({"data": encode_keys([("SendTargets", "All"), ("SendTargets", "All")])}, RejectReason.PROTOCOL_ERROR),
+        ({"data": b"\xff\xfe=\0"}, RejectReason.PROTOCOL_ERROR),
+        ({"data": b"MaxRecvDataSegmentLength=NotUnderstood\0"}, RejectReason.PROTOCOL_ERROR),
     ],
-    ids=["a tag that is not open", "C and F", "the reserved task tag", "a key twice"],
+    ids=["a tag that is not open", "C and F", "a key twice", "no text", "an answer to nothing"],
 )
 def test_requests_that_break_a_rule_are_rejected(changes: dict[str, Any], reason: RejectReason) -> None:
     peer = discovering(make_group())
     assert reject_of(ask(peer, **({"data": encode_keys([("SendTargets", "All")])} | changes)), peer) is reason
 
 
-def test_text_that_is_no_text_ends_the_connection() -> None:
+def test_the_reserved_task_tag_is_a_format_error() -> None:
     peer = discovering(make_group())
-    assert peer.send(TextRequest(itt=9, immediate=True, cmd_sn=peer.cmd_sn, data=b"\xff\xfe=\0")) == []
+    answer = ask(peer, ("SendTargets", "All"), itt=RESERVED_TAG)
+    assert isinstance(answer, Reject)
+    assert answer.reason == RejectReason.INVALID_PDU_FIELD
     assert peer.connection.closing
+
+
+def test_another_task_tag_does_not_go_on_with_a_negotiation() -> None:
+    peer = discovering(make_group())
+    first = ask(peer, data=b"SendTar", cont=True, final=False)
+    assert isinstance(first, TextResponse)
+    answer = ask(peer, data=b"gets=All\0", ttt=first.ttt, itt=10)
+    assert reject_of(answer, peer) is RejectReason.INVALID_PDU_FIELD
 
 
 def test_text_without_end_is_refused_before_it_fills_the_memory() -> None:
     peer = discovering(make_group())
     tag, asked = RESERVED_TAG, 0
-    while not peer.connection.closing:
-        answers = peer.send(
+    while True:
+        (answer,) = peer.send(
             TextRequest(itt=9, immediate=True, final=False, cont=True, ttt=tag, cmd_sn=100, data=b"X" * 8192)
         )
-        for answer in answers:
-            assert isinstance(answer, TextResponse)
-            tag = answer.ttt
+        if isinstance(answer, Reject):
+            break
+        assert isinstance(answer, TextResponse)
+        tag = answer.ttt
         asked += 1
         assert asked < 20
-    assert peer.connection.why_closed == "text is longer than 65536 bytes"
+    assert asked == 65536 // 8192
+    assert reject_of(answer, peer) is RejectReason.PROTOCOL_ERROR
 
 
 @pytest.mark.parametrize(
@@ -179,7 +195,13 @@ def test_text_without_end_is_refused_before_it_fills_the_memory() -> None:
         (("X-com.example.key", "1"), b"X-com.example.key=NotUnderstood\0"),
         (("Colour", "blue"), b"Colour=NotUnderstood\0"),
         (("MaxBurstLength", "4096"), b"MaxBurstLength=Reject\0"),
-        (("MaxRecvDataSegmentLength", "512"), b"MaxRecvDataSegmentLength=Reject\0"),
+        (("MaxRecvDataSegmentLength", "512"), b""),
+        (("MaxRecvDataSegmentLength", "511"), b"MaxRecvDataSegmentLength=Reject\0"),
+        (("MaxRecvDataSegmentLength", "lots"), b"MaxRecvDataSegmentLength=Reject\0"),
+        (("HeaderDigest", "CRC32C"), b"HeaderDigest=Reject\0"),
+        (("InitiatorName", HOST), b"InitiatorName=Reject\0"),
+        (("SessionType", "Normal"), b"SessionType=Reject\0"),
+        (("TargetAlias", "mine"), b"TargetAlias=Reject\0"),
         (("IFMarker", "No"), b"IFMarker=Reject\0"),
         (("InitiatorAlias", "exchange server"), b""),
     ],
@@ -197,3 +219,73 @@ def test_a_text_request_in_turn_advances_cmd_sn_and_opens_the_window_again() -> 
     again = ask(peer, ("SendTargets", "All"), cmd_sn=101)  # immediate: bears the next CmdSN and does not use it up
     assert isinstance(again, TextResponse)
     assert (again.exp_cmd_sn, again.max_cmd_sn) == (101, 228)
+
+
+# -- MaxRecvDataSegmentLength anew -------------------------------------------------------------------------------------
+
+
+def lengths(answers: list[Pdu]) -> list[int]:
+    return [len(answer.data) for answer in answers]
+
+
+def test_a_length_declared_anew_holds_from_the_end_of_the_negotiation_on() -> None:
+    peer = logged_in(make_group(), max_recv_data_segment_length=4096)
+    assert lengths(peer.send(peer.read_command(0, 8))) == [4096]
+    first = ask(peer, ("MaxRecvDataSegmentLength", "1024"), final=False)
+    assert isinstance(first, TextResponse)
+    assert lengths(peer.send(peer.read_command(0, 8))) == [4096]
+    assert answered(ask(peer, ttt=first.ttt)) == b""
+    assert lengths(peer.send(peer.read_command(0, 8))) == [1024] * 4
+    ask(peer, ("MaxRecvDataSegmentLength", "8192"))
+    assert lengths(peer.send(peer.read_command(0, 8))) == [4096]
+
+
+def test_of_a_negotiation_that_failed_nothing_counts() -> None:
+    """RFC 7143 7.12: the parameters stay what an earlier one agreed on."""
+    peer = logged_in(make_group(), max_recv_data_segment_length=4096)
+    first = ask(peer, ("MaxRecvDataSegmentLength", "1024"), final=False)
+    assert isinstance(first, TextResponse)
+    refused = ask(peer, ("X-key", "1"), ttt=first.ttt, final=True, cont=True)
+    assert reject_of(refused, peer) is RejectReason.PROTOCOL_ERROR
+    assert lengths(peer.send(peer.read_command(0, 8))) == [4096]
+
+
+def test_the_array_asks_for_a_negotiation_to_declare_its_own_length() -> None:
+    """Async event 4: the initiator sends a text, an empty one will do, and the answer has the new length (11.9.1)."""
+    peer = logged_in(make_group(limits=Limits(max_recv_data_segment_length=4096, first_burst_length=65536)))
+    request_negotiation(peer.connection, 30, 65536)
+    (message,) = peer.hear()
+    assert isinstance(message, AsyncMessage)
+    assert (message.event, message.param3, message.itt) == (AsyncEvent.NEGOTIATION_REQUEST, 30, RESERVED_TAG)
+    assert answered(ask(peer)) == b"MaxRecvDataSegmentLength=65536\0"
+    (response,) = peer.send(peer.write_command(0, 128, data=bytes(65536)))
+    assert isinstance(response, ScsiResponse)
+    assert response.status == 0
+    assert answered(ask(peer)) == b"", "once is enough"
+
+
+def test_what_is_on_its_way_at_the_old_length_is_still_taken() -> None:
+    peer = logged_in(make_group(limits=Limits(max_recv_data_segment_length=4096)))
+    request_negotiation(peer.connection, 30, 512)
+    peer.hear()
+    ask(peer)
+    (response,) = peer.send(peer.write_command(0, 8, data=bytes(4096)))
+    assert isinstance(response, ScsiResponse)
+
+
+def test_a_discovery_session_is_asked_for_nothing() -> None:
+    peer = discovering(make_group())
+    request_negotiation(peer.connection, 30, 512)
+    report_scsi_event(peer.connection, 0, CAPACITY_CHANGED)
+    assert peer.hear() == []
+
+
+def test_a_scsi_event_has_its_lun_and_sense() -> None:
+    """Async event 0 (11.9.1, 11.9.4); the array sends none by itself."""
+    peer = logged_in(make_group(luns=2))
+    report_scsi_event(peer.connection, 1, CAPACITY_CHANGED)
+    (message,) = peer.hear()
+    assert isinstance(message, AsyncMessage)
+    assert (message.event, message.lun) == (AsyncEvent.SCSI, encode_lun(1))
+    assert int.from_bytes(message.data[:2], "big") == len(message.data) - 2
+    assert Sense.decode(message.data[2:]) == CAPACITY_CHANGED
