@@ -9,6 +9,7 @@ import pytest
 from harness import audit
 from harness.audit import READ_BLOCKS, _runs
 from harness.result import ExitCode
+from iscsi.pieces import Pieces
 from target.store import MemoryStore
 from tests.support.runs import LOGINS, NICS, failed, run, two_paths, workload
 
@@ -72,14 +73,14 @@ def test_a_volume_that_nobody_can_read_any_more_is_a_liveness_failure(monkeypatc
 
 
 def test_a_read_that_keeps_failing_is_told_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = MemoryStore.read
+    honest = MemoryStore.gather
 
-    def broken(self: MemoryStore, offset: int, length: int) -> bytes:
+    def broken(self: MemoryStore, offset: int, length: int) -> bytes | Pieces:
         if length > 4096:  # as the audit reads
             raise OSError("the platter is scratched")
         return honest(self, offset, length)
 
-    monkeypatch.setattr(MemoryStore, "read", broken)
+    monkeypatch.setattr(MemoryStore, "gather", broken)
     sequential = workload("writes", op="write", ios=50, iops=None, pattern="sequential", region="1MiB")
     result = run(two_paths(*LOGINS, sequential))
     assert "128 blocks at 0: failed: CHECK_CONDITION" in failed(result, "audit")
