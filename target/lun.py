@@ -157,16 +157,18 @@ class LogicalUnit:
         self.disk.prevention.pop(nexus, None)
         self.disk.attentions.forget(nexus)
 
-    def reset(self, cause: Sense) -> None:
-        """A reset of the unit or the target; ``cause`` is the 29h condition every nexus is told, the issuer's too.
+    def reset(self, cause: Sense, *, by: Nexus | None = None) -> None:
+        """A reset of the unit or the target; ``cause`` is the 29h condition every nexus is told, ``by`` too.
 
+        Only a nexus that is alone with the unit is not told of the reset it asked for (docs/modeled.md).
         ``DEVICE_RESET`` after LOGICAL UNIT RESET, ``BUS_RESET`` after a warm, ``POWER_ON`` after a cold target reset.
         Aborting tasks is the transport's part.
         """
         self.disk.reservations.reset()
         self.disk.prevention.clear()
         self.disk.restore_mode_defaults()
-        self.disk.attentions.establish_for_all(cause)
+        if self.disk.attentions.known() != (by,):
+            self.disk.attentions.establish_for_all(cause)
 
     def taken_over(self) -> None:
         """Another controller serves the unit: as after a reset, and every nexus is greeted like one never met.

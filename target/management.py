@@ -73,10 +73,10 @@ def _abort_task(session: Session, connection: Carrier, request: TmfRequest) -> T
 
 
 def _reset(group: Group, session: Session, volume: Volume, lun: int, cause: Sense) -> None:
-    """Every initiator's tasks on the unit end; each nexus is told the cause by a unit attention."""
+    """Every initiator's tasks on the unit end; each nexus is told by a unit attention, see `LogicalUnit.reset`."""
     for other in _sessions_of(group, session):
         other.abort_tasks(lun, by=session)
-    _unit(volume, lun).reset(cause)
+    _unit(volume, lun).reset(cause, by=session.nexus)
 
 
 def _unit(volume: Volume, lun: int) -> LogicalUnit:

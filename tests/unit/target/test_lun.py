@@ -8,6 +8,7 @@ from iscsi.inquiry import BlockLimits, StandardInquiry, VpdPage, parse_serial_nu
 from iscsi.mode import ModeData
 from iscsi.sense import (
     BUS_RESET,
+    DEVICE_RESET,
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
     INVALID_OPERATION_CODE,
@@ -117,6 +118,19 @@ def test_request_sense_returns_the_attention_as_data_and_clears_it(disk: Disk, o
     assert Sense.decode(good(unit.execute(scsi.request_sense(), b"", one))) == POWER_ON_OR_RESET
     assert Sense.decode(good(unit.execute(scsi.request_sense(descriptor=True), b"", one))) == NO_SENSE
     good(unit.execute(scsi.test_unit_ready(), b"", one))
+
+
+def test_a_nexus_that_is_alone_with_the_unit_is_not_told_of_its_own_reset(disk: Disk, one: Nexus, two: Nexus) -> None:
+    unit = LogicalUnit(disk)
+    unit.execute(scsi.test_unit_ready(), b"", one)
+    unit.reset(DEVICE_RESET, by=one)
+    good(unit.execute(scsi.test_unit_ready(), b"", one))
+    unit.reset(DEVICE_RESET, by=two)
+    assert sense_of(unit.execute(scsi.test_unit_ready(), b"", one)) == DEVICE_RESET.code
+    unit.execute(scsi.test_unit_ready(), b"", two)
+    unit.reset(DEVICE_RESET, by=one)
+    for nexus in (one, two):
+        assert sense_of(unit.execute(scsi.test_unit_ready(), b"", nexus)) == DEVICE_RESET.code
 
 
 def test_a_reset_is_told_to_every_path_once(unit: LogicalUnit, one: Nexus, two: Nexus) -> None:
