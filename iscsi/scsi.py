@@ -44,12 +44,14 @@ class ScsiOpcode(IntEnum):
     READ_DEFECT_DATA_10 = 0x37
     WRITE_SAME_10 = 0x41
     UNMAP = 0x42
+    XDWRITEREAD_10 = 0x53
     MODE_SELECT_10 = 0x55
     RESERVE_10 = 0x56
     RELEASE_10 = 0x57
     MODE_SENSE_10 = 0x5A
     PERSISTENT_RESERVE_IN = 0x5E
     PERSISTENT_RESERVE_OUT = 0x5F
+    VARIABLE_LENGTH = 0x7F
     READ_16 = 0x88
     COMPARE_AND_WRITE = 0x89
     WRITE_16 = 0x8A
@@ -75,6 +77,12 @@ class ServiceActionIn(IntEnum):
 
     READ_CAPACITY_16 = 0x10
     GET_LBA_STATUS = 0x12
+
+
+class VariableLength(IntEnum):
+    """Service actions of VARIABLE LENGTH CDB, bytes 8 and 9 (SPC-4 4.2.3, SBC-3 5.1)."""
+
+    XDWRITEREAD_32 = 0x0007
 
 
 class MaintenanceIn(IntEnum):

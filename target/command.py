@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from iscsi.constants import ScsiStatus
 from iscsi.pieces import Pieces
-from iscsi.scsi import CDB_LENGTH
+from iscsi.scsi import CDB_LENGTH, ScsiOpcode
 from iscsi.sense import INVALID_FIELD_IN_CDB, Sense
 from target.flush import Flush
 from target.nexus import Nexus
@@ -114,7 +114,8 @@ class Command:
     """A row of the table.
 
     ``usage`` is the CDB usage data of SPC-4 6.35.3 in hex: the opcode, then a mask per byte of the bits the command
-    evaluates; its length is the length of the CDB. ``service_action`` is given where byte 1 selects the command.
+    evaluates; its length is the length of the CDB. ``service_action`` is given where byte 1 selects the command, or in
+    a variable length CDB bytes 8 and 9.
     """
 
     name: str
@@ -134,13 +135,15 @@ class Command:
     opcode: int = field(init=False)
     mask: bytes = field(init=False)
     reserved: int = field(init=False)
-    """The bits of a 16-byte CDB, as one number, that must be zero."""
+    """The bits of the CDB, 16 bytes or its own length if that is more, as one number, that must be zero."""
 
     def __post_init__(self) -> None:
         mask = bytes.fromhex(self.usage)
         evaluated = bytearray(mask)
         evaluated[0] = 0xFF
-        if self.service_action is not None:
+        if mask[0] == ScsiOpcode.VARIABLE_LENGTH:
+            evaluated[7:10] = b"\xff\xff\xff"
+        elif self.service_action is not None:
             evaluated[1] |= 0x1F
         unused = bytes(0xFF ^ byte for byte in evaluated).ljust(CDB_LENGTH, b"\0")
         object.__setattr__(self, "mask", mask)
@@ -148,10 +151,10 @@ class Command:
         object.__setattr__(self, "reserved", int.from_bytes(unused, "big"))
 
 
-def reserved_bit_set(violation: int) -> CheckCondition:
-    """The complaint about reserved CDB bits, given as one 128-bit number: it points at the first of them."""
+def reserved_bit_set(violation: int, length: int) -> CheckCondition:
+    """The complaint about reserved bits of a CDB of ``length`` bytes, given as one number: it names the first one."""
     from_right = violation.bit_length() - 1
-    return CheckCondition(INVALID_FIELD_IN_CDB.at(CDB_LENGTH - 1 - from_right // 8, from_right % 8))
+    return CheckCondition(INVALID_FIELD_IN_CDB.at(length - 1 - from_right // 8, from_right % 8))
 
 
 def bad_cdb_field(byte: int, bit: int | None = None) -> CheckCondition:

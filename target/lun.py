@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from iscsi.constants import ScsiStatus
-from iscsi.scsi import CDB_LENGTH, MaintenanceIn
+from iscsi.scsi import CDB_LENGTH, MaintenanceIn, ScsiOpcode
 from iscsi.sense import (
-    INVALID_FIELD_IN_CDB,
     INVALID_OPERATION_CODE,
     MEDIUM_READ_ERROR,
     MEDIUM_WRITE_ERROR,
@@ -31,6 +30,7 @@ from target import (
     disk_persistent_out,
     disk_provisioning,
     disk_reservations,
+    disk_xor,
 )
 from target.command import (
     CONFLICT,
@@ -39,6 +39,7 @@ from target.command import (
     Command,
     DataDirection,
     ScsiResult,
+    bad_cdb_field,
     field_length,
     reserved_bit_set,
 )
@@ -52,6 +53,7 @@ from target.supported_opcodes import report_supported_opcodes
 __all__ = ["MAX_TRANSFER_BYTES", "DataDirection", "LogicalUnit", "ScsiResult"]
 
 _NO_DATA: Final = DataDirection.NONE
+_VARIABLE_LENGTH: Final = int(ScsiOpcode.VARIABLE_LENGTH)
 
 
 class LogicalUnit:
@@ -104,13 +106,14 @@ class LogicalUnit:
     def execute(self, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run one command to its end.
 
-        ``cdb``: 16 bytes as the PDU carries them (others are cut or padded); ``data_out``: all data of a write, at
-        most ``transfer_length`` bytes of it are looked at. Never raises for anything a peer can send.
+        ``cdb``: 16 bytes as the PDU carries them (others are cut or padded), or a variable length CDB; ``data_out``:
+        all data of a write, at most ``transfer_length`` bytes of it are looked at. Never raises for anything a peer
+        can send.
         """
         disk = self.disk
-        if len(cdb) != CDB_LENGTH:
+        if len(cdb) != CDB_LENGTH and cdb[0] != _VARIABLE_LENGTH:
             cdb = cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0")
-        command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F)) or self._unknown
+        command = self._by_opcode.get(cdb[0]) or self._with_action(cdb) or self._unknown
         if disk.reservations.conflicts(nexus, command.access) and not command.spared(cdb):
             return CONFLICT
         queue = self._pending(nexus)
@@ -123,7 +126,7 @@ class LogicalUnit:
         try:
             violation = int.from_bytes(cdb) & command.reserved
             if violation:
-                raise reserved_bit_set(violation)
+                raise reserved_bit_set(violation, len(cdb))
             return command.run(disk, cdb, data_out, nexus)
         except CheckCondition as end:
             return self.check_condition(end.sense)
@@ -134,15 +137,22 @@ class LogicalUnit:
 
     def transfer_length(self, cdb: bytes) -> tuple[DataDirection, int] | None:
         """Which way and how many bytes the CDB itself moves; None for a command without data or without a row."""
-        command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F))
+        command = self._by_opcode.get(cdb[0]) or self._with_action(cdb)
         if command is None or command.direction is _NO_DATA:
             return None
         return command.direction, command.length(self.disk, cdb)
 
     def wants_exactly(self, cdb: bytes) -> bool:
         """Whether the command is refused when the initiator announces more or less data than the CDB wants."""
-        command = self._by_opcode.get(cdb[0]) or self._by_action.get((cdb[0], cdb[1] & 0x1F))
+        command = self._by_opcode.get(cdb[0]) or self._with_action(cdb)
         return command is not None and command.exact
+
+    def _with_action(self, cdb: bytes) -> Command | None:
+        """The row of a command that its service action names; a variable length CDB must have its whole length."""
+        if cdb[0] != _VARIABLE_LENGTH:
+            return self._by_action.get((cdb[0], cdb[1] & 0x1F))
+        command = self._by_action.get((cdb[0], int.from_bytes(cdb[8:10])))
+        return command if command is not None and len(cdb) == len(command.mask) == 8 + cdb[7] else None
 
     def check_condition(self, sense: Sense) -> ScsiResult:
         """CHECK CONDITION with ``sense`` in the format the control mode page names."""
@@ -183,8 +193,9 @@ class LogicalUnit:
         self.disk.store.close()
 
     def _refuse(self, disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-        known_opcode = cdb[0] in self._with_actions
-        raise CheckCondition(INVALID_FIELD_IN_CDB.at(1, 4) if known_opcode else INVALID_OPERATION_CODE.at(0))
+        if cdb[0] not in self._with_actions:
+            raise CheckCondition(INVALID_OPERATION_CODE.at(0))
+        raise bad_cdb_field(8) if cdb[0] == _VARIABLE_LENGTH else bad_cdb_field(1, 4)
 
     def _supported_row(self) -> Command:
         return Command(
@@ -204,6 +215,7 @@ _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_medium.COMMANDS,
     *disk_mode.COMMANDS,
     *disk_io.COMMANDS,
+    *disk_xor.COMMANDS,
     *disk_provisioning.COMMANDS,
     *disk_reservations.COMMANDS,
     *disk_persistent_in.COMMANDS,

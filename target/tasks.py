@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from iscsi.ahs import parse_ahs
-from iscsi.constants import RESERVED_TAG, RejectReason
+from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
 from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
@@ -23,7 +23,7 @@ from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, MEDIUM_WRITE_ERROR, 
 from iscsi.window import CommandWindow
 from iscsi.write_buffer import Burst, WriteBuffer
 from target.answers import Recipient, answer_bidirectional, answer_read, respond
-from target.command import GOOD, DataDirection
+from target.command import GOOD, DataDirection, ScsiResult
 from target.disk import MAX_TRANSFER_BYTES
 from target.faults import Luns
 from target.flush import Flush
@@ -66,11 +66,11 @@ class WaitingWrite:
 
 @dataclass(slots=True)
 class WaitingAnswer:
-    """A command that has run; its answer waits for a flush. ``moved``: the bytes it took from the initiator."""
+    """A command that has run; its answer waits for a flush, and is then given by ``answer`` as it ended."""
 
     command: ScsiCommand
-    moved: int
     connection: Allegiance
+    answer: Callable[[ScsiResult], None]
 
 
 class TaskSet:
@@ -332,7 +332,10 @@ class TaskSet:
         if result.pending is not None:
             connection.writes += command.write
             moved = self._data_out_length(command, cdb) if command.write else 0
-            self._answer_after(result.pending, WaitingAnswer(command, moved, connection))
+            self._answer_after(
+                result.pending,
+                WaitingAnswer(command, connection, lambda end: respond(connection, command, end, 0, moved)),
+            )
             return
         if not command.immediate:
             self._window.release()
@@ -361,8 +364,7 @@ class TaskSet:
             del self._waiting[command.itt]
             self._release(command)
             lun = decode_lun(command.lun)
-            result = GOOD if error is None else self.luns.check_condition(lun, MEDIUM_WRITE_ERROR)
-            respond(task.connection, command, result, 0, task.moved)
+            task.answer(GOOD if error is None else self.luns.check_condition(lun, MEDIUM_WRITE_ERROR))
             task.connection.wake()
 
         flush.on_done(done)
@@ -371,11 +373,19 @@ class TaskSet:
         """As `_finish`, for a command that moves data both ways (RFC 7143 11.2.2.3)."""
         command, connection = write.command, write.connection
         result = self.luns.execute(decode_lun(command.lun), write.cdb, write.buffer.content(), connection.nexus)
-        self._release(command)
         connection.reads += 1
         connection.writes += 1
         moved = self._data_out_length(command, write.cdb)
-        answer_bidirectional(connection, command, result, write.read_length, moved, write.buffer.r2t_sn)
+
+        def answer(end: ScsiResult) -> None:
+            whole = end._replace(data=result.data) if end.status == ScsiStatus.GOOD else end
+            answer_bidirectional(connection, command, whole, write.read_length, moved, write.buffer.r2t_sn)
+
+        if result.pending is not None:
+            self._answer_after(result.pending, WaitingAnswer(command, connection, answer))
+            return
+        self._release(command)
+        answer(result)
 
     def _refuse(self, command: ScsiCommand, condition: Sense, connection: Allegiance) -> None:
         """End a task by a condition of iSCSI's own (11.4.7.2): nothing of it is executed."""

@@ -231,7 +231,7 @@ def test_what_must_be_stable_is_flushed_before_the_answer(one: Nexus, cdb: bytes
     assert store.flushes == flushes
 
 
-@pytest.mark.parametrize("opcode", [0x04, 0x7F, 0xC0, 0xFF])
+@pytest.mark.parametrize("opcode", [0x04, 0x7E, 0xC0, 0xFF])
 def test_an_opcode_that_is_not_there_is_invalid(unit: LogicalUnit, one: Nexus, opcode: int) -> None:
     assert sense_of(unit.execute(bytes((opcode,)).ljust(16, b"\0"), b"", one)) == INVALID_OPERATION_CODE.code
 
