@@ -68,7 +68,7 @@ def test_what_is_read_is_the_difference_and_what_is_written_is_new(cdb: Any, lev
     assert not any(pdu.has_status for pdu in data_in), "a bidirectional command's status is in a response (11.7.3)"
     assert isinstance(response, ScsiResponse)
     assert (response.status, response.exp_data_sn) == (ScsiStatus.GOOD, 6)
-    assert not (response.underflow or response.overflow or response.bidi_underflow or response.bidi_overflow)
+    assert (response.residual, response.bidi_residual) == (0, 0)
 
 
 def test_with_the_write_disabled_it_only_looks() -> None:
