@@ -45,14 +45,14 @@ w2k3 = "host-secret-0123"
 
 
 class Served:
-    """A running `mpiolab serve` and everything it has said."""
+    """A running `mpiolab serve` and everything it has said. ``program``: what Python is told to run instead."""
 
-    def __init__(self, file: Path, port: int) -> None:
-        self.portal = f"{GROUP}:{port}"
+    def __init__(self, file: Path, port: int, group: str = GROUP, program: tuple[str, ...] = ("-m", "harness")) -> None:
+        self.portal = f"{group}:{port}"
         self._log = file.with_suffix(".log")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness", "serve", file],
+                [sys.executable, *program, "serve", file],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -79,6 +79,11 @@ class Served:
     def url(self, volume: str = "exchange-logs", user: str = "") -> str:
         """The volume as libiscsi names it, through the group address."""
         return f"iscsi://{user}{self.portal}/{self.iqn(volume)}/0"
+
+    def kill(self) -> None:
+        """End it as no process expects to be ended."""
+        self._process.kill()
+        self._process.wait(START_LIMIT_S)
 
     def close(self) -> list[str]:
         """End it as a terminal would; everything it said."""

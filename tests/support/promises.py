@@ -85,11 +85,23 @@ class Plan:
     lives: Sequence[Life] = field(default_factory=tuple)
 
 
-@dataclass
-class _Block:
-    """What a block may hold: one of ``values``, the newest last."""
+@dataclass(slots=True)
+class BlockHistory:
+    """What a block may hold: one of ``values``, the oldest first; ``forgotten`` came before those."""
 
     values: list[bytes]
+    forgotten: int = 0
+
+    @property
+    def newest(self) -> int:
+        """The number of its newest value, counted from the beginning; equal values have numbers of their own."""
+        return self.forgotten + len(self.values) - 1
+
+    def keep_from(self, number: int) -> None:
+        """It can hold nothing older than this value any more."""
+        if number > self.forgotten:
+            del self.values[: number - self.forgotten]
+            self.forgotten = number
 
 
 def stamp(block: int, generation: int, length: int) -> bytes:
@@ -112,7 +124,7 @@ class Lives:
             self._file = PoweredFile(self._head.file_bytes, plan.sector_bytes, self._head.encode())
         else:
             self._file = PoweredFile(VOLUME_BYTES, plan.sector_bytes, content)
-        self._allowed = [_Block([content[at : at + self._size]]) for at in range(0, VOLUME_BYTES, self._size)]
+        self._allowed = [BlockHistory([content[at : at + self._size]]) for at in range(0, VOLUME_BYTES, self._size)]
 
     def run(self) -> None:
         """All lives; raises Broken."""
@@ -151,10 +163,9 @@ class Lives:
         unit, _ = self._open()
         found = self._read_all(unit, f"after {life.ending.value}", [block.values for block in self._allowed])
         for block, value in zip(self._allowed, found, strict=True):
-            if life.ending is Ending.KILL:  # it is not stable yet: the next loss may bring another to light
-                block.values.append(value)
-            else:
-                block.values = [value]
+            block.values.append(value)
+            if life.ending is not Ending.KILL:  # then it is not stable yet: the next loss may bring another to light
+                block.keep_from(block.newest)
 
     def _lose_power(self, life: Life) -> None:
         self._file = self._file.after_power_loss(picks(life.choices))
@@ -197,12 +208,11 @@ class Lives:
 
     def _holder(self) -> Callable[[], None]:
         """From when it is called on, blocks hold nothing older than they do now."""
-        now = [(block, block.values[-1]) for block in self._allowed]
+        now = [(block, block.newest) for block in self._allowed]
 
         def hold() -> None:
-            for block, value in now:
-                if value in block.values:
-                    del block.values[: len(block.values) - 1 - block.values[::-1].index(value)]
+            for block, newest in now:
+                block.keep_from(newest)
 
         return hold
 
@@ -219,8 +229,8 @@ class Lives:
         found = [data[at : at + self._size] for at in range(0, VOLUME_BYTES, self._size)]
         for number, (value, values) in enumerate(zip(found, allowed, strict=True)):
             if value not in values:
-                words = ", ".join(map(_words, values))
-                raise Broken(f"{when} block {number} holds {_words(value)}; allowed: {words}")
+                options = ", ".join(map(words, values))
+                raise Broken(f"{when} block {number} holds {words(value)}; allowed: {options}")
         return found
 
 
@@ -228,11 +238,12 @@ def _good(result: ScsiResult) -> bool:
     return result.status == ScsiStatus.GOOD
 
 
-def _words(value: bytes) -> str:
+def words(value: bytes) -> str:
+    """What a block holds."""
     head = value[:8]
     if head * (len(value) // 8) != value:
         return "a torn mixture"
-    return "zeros" if not any(head) else f"write {int.from_bytes(head[4:], 'big'):#x} of block {head[3]}"
+    return "zeros" if not any(head) else f"write {head[4:].hex()} of block {int.from_bytes(head[:4], 'big')}"
 
 
 def check(plan: Plan) -> None:
