@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SCENARIO ?= scenarios/ps100_round_robin.toml
 
-.PHONY: demo test test-linux-host linux-host lint unit bench bench-target conformance lock peers clean help
+.PHONY: demo test test-linux-host linux-host lint unit bench bench-target fuzz conformance lock peers clean help
 
 help:
 	@echo "make demo    run the PS100 walkthrough in virtual time"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench   the benchmarks, as ratios; bench-target: the target beside istgt and tgt"
 	@echo "make conformance  run libiscsi's suite and write docs/conformance.md"
+	@echo "make fuzz    ten minutes of coverage-guided fuzzing (atheris)"
 	@echo "make lock    pin the requirements anew"
 
 demo: .venv/ready
@@ -42,6 +43,9 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+fuzz: .venv/ready
+	sh tools/fuzz.sh
+
 bench-target: .venv/ready
 	$(MAKE) peers
 	$(BIN)/python -m pytest -p no:xdist -m benchmark_target -s tests/bench
@@ -60,10 +64,12 @@ lock:
 	.venv/lock/bin/pip install -q uv
 	.venv/lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	.venv/lock/bin/uv pip compile tools/fuzz.in --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header -q -o requirements-fuzz.lock
 
 .venv/ready: requirements.lock pyproject.toml tools/setup.sh
 	PYTHON=$(PYTHON) sh tools/setup.sh
 	touch .venv/ready
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs build
+	rm -rf .venv .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache runs build
