@@ -71,6 +71,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
                 removable=volume.removable,
                 thin=volume.provisioning == "thin",
                 more_luns=tuple(_lun(lun) for lun in volume.luns),
+                max_sessions=volume.max_sessions,
             )
             for volume in array.volumes
         ),

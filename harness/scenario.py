@@ -124,6 +124,8 @@ class Volume(Disk):
     """Without it a name in the array's grammar, made from the volume's."""
     access: Annotated[Listing[Access], Field(min_length=1)]
     """At least one rule: a volume without rules is nobody's."""
+    max_sessions: Annotated[int, Field(ge=1)] | None = None
+    """Sessions to it at once; a login above it is refused. Without it the array's limit alone holds."""
     luns: Listing[Lun] = ()
     """LUNs beside LUN 0, for tests: the volumes of a PS group have none."""
 

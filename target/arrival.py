@@ -56,6 +56,9 @@ class Arrival:
         rule = group.rule(volume, who.initiator_name, self.source)
         if rule is None:
             return self._refuse(who, LoginStatus.AUTHORIZATION_FAILURE, "no access rule matches")
+        full = group.full(who)
+        if full is not None:
+            return self._refuse(who, LoginStatus.OUT_OF_RESOURCES, full)
         if config.kind is ArrayKind.REDIRECTING:
             if self.local == config.group_address:
                 placed = group.place(who, self.source, self.now_ns, self.local)
@@ -68,9 +71,7 @@ class Arrival:
             if group.portal_is_drained(self.local) and config.group_address:
                 return self._redirect(who, config.group_address, "this portal is drained")
         if not group.takes_logins(self.local):
-            drained = group.portal_is_drained(self.local)
-            why = "this portal is drained" if drained else "this portal is going down"
-            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, why)
+            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, self._why_not_here())
         self.chap = rule.chap
         session = group.sessions.find(who, config.tpgt, self.local) if who.tsih else None
         window = None if session is None or session.tsih != who.tsih else session.window
@@ -80,6 +81,11 @@ class Arrival:
         """The login has negotiated everything: make the session, or join it, and return its TSIH."""
         who = _as_stored(who)
         group = self.group
+        if not who.discovery and not group.takes_logins(self.local):
+            return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, self._why_not_here())
+        full = None if who.discovery else group.full(who)
+        if full is not None:  # others may have come while this one was negotiating
+            return self._refuse(who, LoginStatus.OUT_OF_RESOURCES, full)
         status = group.sessions.check(who, group.config.tpgt, self.local)
         if status is not LoginStatus.SUCCESS:
             return self._refuse(who, status, "session rules (RFC 7143 6.3.1)")
@@ -141,6 +147,9 @@ class Arrival:
             relative_port=self._relative_port(),
             tpgt=tpgt,
         )
+
+    def _why_not_here(self) -> str:
+        return "this portal is drained" if self.group.portal_is_drained(self.local) else "this portal is going down"
 
     def _relative_port(self) -> int:
         """SAM's relative target port: the portal's place in the list, from 1; the group address counts as 1."""

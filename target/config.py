@@ -119,8 +119,12 @@ class VolumeConfig:
     thin: bool = True
     physical_block_size: int | None = None
     more_luns: tuple[LunConfig, ...] = ()
+    max_sessions: int | None = None
+    """Sessions to it at once; None for no limit but the pool's."""
 
     def __post_init__(self) -> None:
+        if self.max_sessions is not None and self.max_sessions < 1:
+            raise ConfigError(f"volume {self.name}: max_sessions must be at least 1, not {self.max_sessions}")
         try:
             encode_keys([("TargetAlias", self.name)])
         except (LocalProtocolError, UnicodeEncodeError) as error:
@@ -155,7 +159,9 @@ class Limits:
     """Every bound the array keeps, so that no peer can take more than its share. Times in seconds."""
 
     max_connections: int = 1024
-    """TCP connections at once, over all addresses; more are closed at once (TR1072's figure for a pool)."""
+    """TCP connections at once, over all addresses, those in login too; more are closed at once."""
+    max_sessions: int = 1024
+    """Sessions to volumes at once; a login above it is refused (TR1072's figure for the connections of a pool)."""
     login_timeout_s: float = 15.0
     """From the TCP connection to the full-feature phase."""
     max_connections_per_session: int = 4
@@ -211,6 +217,7 @@ class Limits:
 
 _RANGES: Final = (
     ("max_connections", 1, 0xFFFF),  # each may be a session, and a TSIH has 16 bits
+    ("max_sessions", 1, 0xFFFF),
     ("max_connections_per_session", 1, 0xFFFF),
     ("error_recovery_level", 0, 2),
     ("time2wait_s", 0, 3600),

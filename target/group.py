@@ -25,7 +25,7 @@ from target.nexus import Nexus
 from target.placement import POLICIES, STICKY, Choice, Placement, PortalLoad
 from target.session import Carrier, Session
 from target.sessions import SessionRegistry
-from target.states import N
+from target.states import N, SessionState
 from target.tickets import Tickets
 
 
@@ -129,6 +129,23 @@ class Group:
             if rule.matches(initiator, source):
                 return rule
         return None
+
+    def full(self, identity: LoginIdentity) -> str | None:
+        """Why this login finds no room (the pool's limit or the volume's), None when it does.
+
+        Whoever has a session of that name already takes its place. One that has failed takes none.
+        """
+        if identity.tsih or self.sessions.find(identity, self.config.tpgt) is not None:
+            return None
+        live = [s for s in self.sessions.all() if not s.discovery and s.state is not SessionState.FAILED]
+        if len(live) >= self.config.limits.max_sessions:
+            return f"the array has {len(live)} sessions, its limit"
+        volume = self.volume(identity.target_name or "")
+        limit = None if volume is None else volume.config.max_sessions
+        own = sum(session.identity.target_name == identity.target_name for session in live)
+        if volume is None or limit is None or own < limit:
+            return None
+        return f"volume {volume.config.name} has {own} sessions, its limit"
 
     def place(self, identity: LoginIdentity, source: str, now_ns: int, arrived_at: str) -> tuple[str, str] | None:
         """Choose a portal for a login and issue its ticket: (address, reason), or None when no portal is up."""

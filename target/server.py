@@ -19,7 +19,10 @@ from target.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A connection has ended, and why. ``session`` is None when its login was never complete."""
+    """A connection has ended, and why. ``session`` is None when its login was never complete.
+
+    ``number`` is 0 for one that was never let in.
+    """
 
     number: int
     source: str
@@ -128,8 +131,11 @@ class ArrayServer:
             self._wait_until(deadline_ns)
 
     def enter(self, protocol: ArrayProtocol) -> bool:
-        """Count a new connection; False when the array takes no more."""
+        """Count a new connection; False when the array takes no more, which is said like an end."""
         if len(self._connections) >= self.group.config.limits.max_connections:
+            if self.on_end is not None:
+                why = f"the array has {len(self._connections)} connections, its limit"
+                self.on_end(Ended(0, protocol.source, protocol.local, None, why))
             return False
         self._numbered += 1
         protocol.number = self._numbered

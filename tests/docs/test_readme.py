@@ -93,3 +93,17 @@ def test_every_scenario_the_documents_name_exists() -> None:
     for page in [Path("README.md"), *Path("docs").glob("*.md")]:
         for name in re.findall(r"scenarios/([a-z0-9_]+)\.toml", page.read_text(encoding="utf-8")):
             assert Path(f"scenarios/{name}.toml").is_file(), f"{page} names scenarios/{name}.toml"
+
+
+def test_the_story_in_the_balancing_page_is_real(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "scenarios/drain_portal.toml", "--runs", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = {line.strip() for line in done.stdout.splitlines()}
+    lines = _lines("docs/balancing.md", r"^ {4}0\.50\d+ s ")
+    assert len(lines) == 5
+    assert [line for line in lines if line.strip() not in said] == []

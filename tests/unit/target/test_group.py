@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import random
+from collections.abc import Callable
 
 import pytest
 
 from iscsi.chap import ChapCredentials, ChapPolicy
 from iscsi.constants import LoginStatus
 from iscsi.discovery import TargetAddress, TargetRecord
-from iscsi.login_initiator import LoginDone, LoginFailed, LoginRedirected
+from iscsi.login_gate import LoginIdentity
+from iscsi.login_initiator import InitiatorLogin, LoginDone, LoginFailed, LoginRedirected
+from iscsi.negotiation import OperationalKeys
+from iscsi.pdu import LoginResponse
 from iscsi.text import decode_keys
 from target.config import AccessRule, ArrayKind, DirectLogin, Limits
 from target.decisions import Decision
@@ -303,3 +308,53 @@ def test_every_decision_is_told_with_its_reason() -> None:
     ]
     assert said[0].reason == "least connections: 0 of this host and volume, 0 in all"
     assert (said[0].initiator, said[0].target, said[0].source) == (HOST, VOLUME, SOURCE)
+
+
+# -- drained portals and sessions that only wait -----------------------------------------------------------------------
+
+
+def test_a_login_at_a_drained_portal_is_sent_back_to_the_group() -> None:
+    group = make_group()
+    assert sent_to(group) == PORTALS[0]
+    group.set_drained(PORTALS[0], True)
+    outcome = Peer(group, PORTALS[0]).login()
+    assert outcome == LoginRedirected(TargetAddress(GROUP_ADDRESS, 3260), permanent=False)
+    assert sent_to(group) == PORTALS[1]
+
+
+def test_an_array_that_lists_its_portals_refuses_at_a_drained_one() -> None:
+    group = make_group(kind=ArrayKind.LISTED)
+    group.set_drained(PORTALS[0], True)
+    assert refusal(group, PORTALS[0]) is LoginStatus.SERVICE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("change", [Group.set_portal, Group.set_drained])
+def test_a_portal_that_is_closed_during_a_login_refuses_its_end(change: Callable[[Group, str, bool], None]) -> None:
+    group = make_group()
+    peer = Peer(group, PORTALS[0])
+    login = InitiatorLogin(
+        initiator_name=HOST,
+        target_name=VOLUME,
+        isid=isid(0),
+        itt=1,
+        cmd_sn=100,
+        wishes=OperationalKeys(),
+        random_bytes=random.Random("host").randbytes,
+    )
+    (answer,) = peer.send(*login.start())
+    assert isinstance(answer, LoginResponse)
+    change(group, PORTALS[0], change is Group.set_drained)
+    (answer,) = peer.send(*login.receive(answer))
+    assert isinstance(answer, LoginResponse)
+    assert answer.status == LoginStatus.SERVICE_UNAVAILABLE
+    assert len(group.sessions) == 0
+
+
+def test_a_session_that_has_lost_its_connection_and_waits_takes_nothing_from_its_portal() -> None:
+    group = make_group()
+    lost = logged_in(group, PORTALS[0], error_recovery_level=2, default_time2retain=20)
+    assert sent_to(group, 1) == PORTALS[1]
+    lost.hang_up()
+    assert len(group.sessions) == 1
+    group.take_ticket(LoginIdentity(HOST, VOLUME, False, isid(1), 0, 0), PORTALS[1], 0)
+    assert sent_to(group, 2) == PORTALS[0]
