@@ -33,7 +33,7 @@ def test_both_digests(size: int, tmp_path: Path, capsys: pytest.CaptureFixture[s
     with ours(tmp_path) as target:
         for _ in range(ROUNDS):
             for digests, values in seen.items():
-                values.append(_read_rate(target, size, digests))
+                values.append(read_rate_of(target, size, digests))
     plain, checked = median(seen["none"]), median(seen["crc32c"])
     with capsys.disabled():
         print(f"\n{size // 1024} KiB reads at depth 32: {plain:,.0f} IOPS without digests, ", end="")
@@ -43,7 +43,7 @@ def test_both_digests(size: int, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_idle_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with ours(tmp_path) as target:
-        address, port, iqn = _parts(target)
+        address, port, iqn = parts(target)
         before = _memory_bytes(target.pid)
         peers = [connect(address, port, iqn, False, number)[0] for number in range(SESSIONS)]
         grown = _memory_bytes(target.pid) - before
@@ -58,15 +58,15 @@ def test_idle_sessions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert share < CPU_BAR
 
 
-def _read_rate(target: Target, size: int, digests: str) -> float:
-    address, port, iqn = _parts(target)
+def read_rate_of(target: Target, size: int, digests: str) -> float:
+    address, port, iqn = parts(target)
     command = [sys.executable, "-m", "tests.bench.raw_reader", address, str(port), iqn, str(size), "32", "2", digests]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert not done.returncode, done.stderr
     return float(done.stdout)
 
 
-def _parts(target: Target) -> tuple[str, int, str]:
+def parts(target: Target) -> tuple[str, int, str]:
     portal, iqn, _ = target.url.removeprefix("iscsi://").split("/")
     address, port = portal.split(":")
     return address, int(port), iqn
