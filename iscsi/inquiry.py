@@ -29,6 +29,7 @@ class VpdPage(IntEnum):
     SUPPORTED_PAGES = 0x00
     UNIT_SERIAL_NUMBER = 0x80
     DEVICE_IDENTIFICATION = 0x83
+    THIRD_PARTY_COPY = 0x8F
     BLOCK_LIMITS = 0xB0
     BLOCK_DEVICE_CHARACTERISTICS = 0xB1
     LOGICAL_BLOCK_PROVISIONING = 0xB2
@@ -45,6 +46,7 @@ class StandardInquiry:
     version: int = VERSION_SPC_4
     tpgs: int = 0
     removable: bool = False
+    third_party_copy: bool = False
     multi_port: bool = True
     command_queuing: bool = True
     version_descriptors: tuple[int, ...] = VERSION_DESCRIPTORS
@@ -56,7 +58,7 @@ class StandardInquiry:
         raw[1] = self.removable << 7
         raw[2] = self.version
         raw[3] = 0x12  # HISUP: LUNs are hierarchical; response data format 2
-        raw[5] = self.tpgs << 4
+        raw[5] = self.tpgs << 4 | self.third_party_copy << 3
         raw[6] = self.multi_port << 4
         raw[7] = self.command_queuing << 1
         raw[8:16] = padded(self.vendor, 8, "vendor")
@@ -81,6 +83,7 @@ class StandardInquiry:
             version=raw[2],
             tpgs=raw[5] >> 4 & 3,
             removable=bool(raw[1] & 0x80),
+            third_party_copy=bool(raw[5] & 0x08),
             multi_port=bool(raw[6] & 0x10),
             command_queuing=bool(raw[7] & 0x02),
             version_descriptors=tuple(d for d in descriptors if d),

@@ -52,6 +52,8 @@ class ScsiOpcode(IntEnum):
     PERSISTENT_RESERVE_IN = 0x5E
     PERSISTENT_RESERVE_OUT = 0x5F
     VARIABLE_LENGTH = 0x7F
+    EXTENDED_COPY = 0x83
+    RECEIVE_COPY_RESULTS = 0x84
     READ_16 = 0x88
     COMPARE_AND_WRITE = 0x89
     WRITE_16 = 0x8A
@@ -237,6 +239,17 @@ def read_capacity_16(allocation_length: int = 32) -> bytes:
 def get_lba_status(lba: int, allocation_length: int = 24) -> bytes:
     """GET LBA STATUS from ``lba`` on."""
     head = bytes((ScsiOpcode.SERVICE_ACTION_IN_16, ServiceActionIn.GET_LBA_STATUS)) + lba.to_bytes(8, "big")
+    return _pad(head + allocation_length.to_bytes(4, "big"))
+
+
+def extended_copy(parameter_list_length: int) -> bytes:
+    """EXTENDED COPY(LID1); the parameter list is ``iscsi.copying.CopyList``."""
+    return _pad(bytes((ScsiOpcode.EXTENDED_COPY,)) + bytes(9) + parameter_list_length.to_bytes(4, "big"))
+
+
+def receive_copy_results(action: int, *, list_id: int = 0, allocation_length: int = 1024) -> bytes:
+    """RECEIVE COPY RESULTS; ``action`` is one of ``iscsi.copying.CopyResults``."""
+    head = bytes((ScsiOpcode.RECEIVE_COPY_RESULTS, action, list_id)) + bytes(7)
     return _pad(head + allocation_length.to_bytes(4, "big"))
 
 

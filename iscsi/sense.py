@@ -21,6 +21,7 @@ _DESCRIPTOR: Final = 0x72
 _DESCRIPTOR_DEFERRED: Final = 0x73
 _FIXED_LENGTH: Final = 18
 _INFORMATION_DESCRIPTOR: Final = bytes((0x00, 0x0A, 0x80, 0x00))
+_COMMAND_SPECIFIC_DESCRIPTOR: Final = bytes((0x01, 0x0A, 0x00, 0x00))
 _KEY_SPECIFIC_DESCRIPTOR: Final = bytes((0x02, 0x06, 0x00, 0x00))
 _VALID: Final = 0x80
 
@@ -53,8 +54,10 @@ class FieldPointer:
 class Sense:
     """One condition: ``key``/``asc``/``ascq``, and what the device adds to it.
 
-    ``information`` is the command specific number (for a miscompare: the offset in bytes); fixed format drops it when
-    it does not fit 32 bits. Equality covers all fields; compare ``code`` to ask for the condition alone.
+    ``information`` is the number that goes with the condition (for a miscompare: the offset in bytes),
+    ``command_specific`` what the command itself adds (for a copy: the segment). Fixed format drops a number that does
+    not fit 32 bits, and shows no command specific one as 0. Equality covers all fields; compare ``code`` to ask for the
+    condition alone.
     """
 
     key: SenseKey
@@ -62,6 +65,7 @@ class Sense:
     ascq: int
     information: int | None = None
     field_pointer: FieldPointer | None = None
+    command_specific: int | None = None
 
     @property
     def code(self) -> tuple[int, int, int]:
@@ -81,6 +85,10 @@ class Sense:
         """The same condition with its INFORMATION field set."""
         return replace(self, information=information)
 
+    def with_command_specific(self, number: int) -> Sense:
+        """The same condition with its COMMAND-SPECIFIC INFORMATION field set."""
+        return replace(self, command_specific=number)
+
     def fixed(self) -> bytes:
         """Fixed format, 18 bytes (SPC-4 4.5.3)."""
         raw = bytearray(_FIXED_LENGTH)
@@ -90,6 +98,8 @@ class Sense:
             raw[0] |= _VALID
             raw[3:7] = self.information.to_bytes(4, "big")
         raw[7] = _FIXED_LENGTH - 8
+        if self.command_specific is not None and self.command_specific < 1 << 32:
+            raw[8:12] = self.command_specific.to_bytes(4, "big")
         raw[12] = self.asc
         raw[13] = self.ascq
         if self.field_pointer is not None:
@@ -101,6 +111,8 @@ class Sense:
         parts = b""
         if self.information is not None:
             parts += _INFORMATION_DESCRIPTOR + self.information.to_bytes(8, "big")
+        if self.command_specific is not None:
+            parts += _COMMAND_SPECIFIC_DESCRIPTOR + self.command_specific.to_bytes(8, "big")
         if self.field_pointer is not None:
             parts += _KEY_SPECIFIC_DESCRIPTOR + self.field_pointer.encode() + b"\0"
         return bytes((_DESCRIPTOR, self.key, self.asc, self.ascq, 0, 0, 0, len(parts))) + parts
@@ -126,11 +138,13 @@ class Sense:
     def _decode_fixed(cls, raw: bytes) -> Sense:
         information = int.from_bytes(raw[3:7], "big") if raw[0] & _VALID and len(raw) >= 7 else None
         whole = raw[:_FIXED_LENGTH].ljust(_FIXED_LENGTH, b"\0")
-        return cls(_key(raw[2]), whole[12], whole[13], information, FieldPointer.decode(whole[15:18]))
+        specific = int.from_bytes(whole[8:12], "big") or None
+        return cls(_key(raw[2]), whole[12], whole[13], information, FieldPointer.decode(whole[15:18]), specific)
 
     @classmethod
     def _decode_descriptor(cls, raw: bytes) -> Sense:
         information: int | None = None
+        specific: int | None = None
         pointer: FieldPointer | None = None
         end = min(len(raw), 8 + (raw[7] if len(raw) > 7 else 0))
         at = 8
@@ -138,10 +152,12 @@ class Sense:
             body = raw[at + 2 : min(end, at + 2 + raw[at + 1])]
             if raw[at] == 0x00 and len(body) >= 10 and body[0] & _VALID:
                 information = int.from_bytes(body[2:10], "big")
+            elif raw[at] == 0x01 and len(body) >= 10:
+                specific = int.from_bytes(body[2:10], "big") or None
             elif raw[at] == 0x02 and len(body) >= 5:
                 pointer = FieldPointer.decode(body[2:5])
             at += 2 + raw[at + 1]
-        return cls(_key(raw[1]), raw[2], raw[3], information, pointer)
+        return cls(_key(raw[1]), raw[2], raw[3], information, pointer, specific)
 
 
 def _key(byte: int) -> SenseKey:
@@ -172,6 +188,11 @@ LBA_OUT_OF_RANGE: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x21, 0x00)
 INVALID_FIELD_IN_CDB: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x24, 0x00)
 LOGICAL_UNIT_NOT_SUPPORTED: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00)
 INVALID_FIELD_IN_PARAMETER_LIST: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x00)
+TOO_MANY_TARGET_DESCRIPTORS: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x06)
+UNSUPPORTED_TARGET_DESCRIPTOR: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x07)
+TOO_MANY_SEGMENT_DESCRIPTORS: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x08)
+UNSUPPORTED_SEGMENT_DESCRIPTOR: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x09)
+INLINE_DATA_LENGTH_EXCEEDED: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x0B)
 INVALID_RELEASE_OF_RESERVATION: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x26, 0x04)
 SAVING_PARAMETERS_NOT_SUPPORTED: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x39, 0x00)
 MEDIUM_REMOVAL_PREVENTED: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x53, 0x02)
@@ -196,6 +217,11 @@ COMMANDS_CLEARED_BY_PROTOCOL_EVENT: Final = Sense(SenseKey.UNIT_ATTENTION, 0x47,
 
 WRITE_PROTECTED: Final = Sense(SenseKey.DATA_PROTECT, 0x27, 0x00)
 SPACE_ALLOCATION_FAILED: Final = Sense(SenseKey.DATA_PROTECT, 0x27, 0x07)
+
+COPY_ABORTED: Final = Sense(SenseKey.COPY_ABORTED, 0x00, 0x00)
+UNREACHABLE_COPY_TARGET: Final = Sense(SenseKey.COPY_ABORTED, 0x08, 0x04)
+COPY_TARGET_NOT_REACHABLE: Final = Sense(SenseKey.COPY_ABORTED, 0x0D, 0x02)
+UNEXPECTED_INEXACT_SEGMENT: Final = Sense(SenseKey.COPY_ABORTED, 0x26, 0x0A)
 
 UNEXPECTED_UNSOLICITED_DATA: Final = Sense(SenseKey.ABORTED_COMMAND, 0x0C, 0x0C)
 NOT_ENOUGH_UNSOLICITED_DATA: Final = Sense(SenseKey.ABORTED_COMMAND, 0x0C, 0x0D)

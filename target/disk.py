@@ -14,6 +14,7 @@ from iscsi.mode import D_SENSE, SOFTWARE_WRITE_PROTECT, TASK_ABORTED_STATUS, WRI
 from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
 from target.attention import UnitAttentions
 from target.command import GOOD, CheckCondition, ScsiResult, bad_cdb_field
+from target.copies import Copies
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
 from target.mode_pages import ModePages
 from target.nexus import Nexus
@@ -46,6 +47,7 @@ class Disk:
         "attentions",
         "block_size",
         "blocks",
+        "copies",
         "descriptor_sense",
         "identity",
         "limits",
@@ -109,6 +111,7 @@ class Disk:
         self.revision = revision
         self.attentions = UnitAttentions()
         self.reservations = Reservations(self.attentions, memory)
+        self.copies = Copies()
         self.max_transfer_blocks = MAX_TRANSFER_BYTES // block_size
         atomic = None if store.atomic_bytes is None else max(store.atomic_bytes // block_size, 1)
         self.limits = BlockLimits(

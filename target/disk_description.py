@@ -13,6 +13,7 @@ from typing import Final
 
 from iscsi.capacity import Capacity, build_lun_list
 from iscsi.constants import ScsiStatus
+from iscsi.copying import CopyResults, ExtendedCopy, build_third_party_copy
 from iscsi.identification import (
     Association,
     build_device_identification,
@@ -53,7 +54,11 @@ def _inquiry(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResul
         if cdb[2]:
             raise bad_cdb_field(2)
         data = StandardInquiry(
-            vendor=disk.vendor, product=disk.product, revision=disk.revision, removable=disk.removable
+            vendor=disk.vendor,
+            product=disk.product,
+            revision=disk.revision,
+            removable=disk.removable,
+            third_party_copy=True,
         ).encode()
     else:
         build = _VPD_PAGES.get(cdb[2])
@@ -82,10 +87,16 @@ def _provisioning(disk: Disk, nexus: Nexus) -> bytes:
     return Provisioning(unmap=thin, write_same_16=thin, write_same_10=thin, reads_zeros=thin, thin=thin).encode()
 
 
+_COPY_COMMANDS: Final = (
+    (ScsiOpcode.EXTENDED_COPY, tuple(ExtendedCopy)),
+    (ScsiOpcode.RECEIVE_COPY_RESULTS, tuple(CopyResults)),
+)
+
 _VPD_PAGES: Final[dict[int, Callable[[Disk, Nexus], bytes]]] = {
     VpdPage.SUPPORTED_PAGES: lambda disk, nexus: build_supported_pages(tuple(_VPD_PAGES)),
     VpdPage.UNIT_SERIAL_NUMBER: lambda disk, nexus: build_serial_number(disk.identity.serial),
     VpdPage.DEVICE_IDENTIFICATION: _device_identification,
+    VpdPage.THIRD_PARTY_COPY: lambda disk, nexus: build_third_party_copy(_COPY_COMMANDS),
     VpdPage.BLOCK_LIMITS: lambda disk, nexus: disk.limits.encode(),
     VpdPage.BLOCK_DEVICE_CHARACTERISTICS: lambda disk, nexus: build_block_characteristics(
         disk.rotation_rate, _FORM_FACTOR_3_5_INCH

@@ -47,6 +47,26 @@ class Flush:
             done(error)
 
 
+def joined(flushes: list[Flush]) -> Flush | None:
+    """One flush that ends when all of these have, with the first error of any; None when there are none."""
+    if len(flushes) < 2:
+        return flushes[0] if flushes else None
+    whole = Flush()
+    waiting = len(flushes)
+    failure: OSError | None = None
+
+    def done(error: OSError | None) -> None:
+        nonlocal waiting, failure
+        waiting -= 1
+        failure = failure or error
+        if not waiting:
+            whole.end(failure)
+
+    for flush in flushes:
+        flush.on_done(done)
+    return whole
+
+
 class Flusher:
     """The flushes of one store. ``begin`` makes the job of a flush, from the state the store is in at that moment."""
 

@@ -23,6 +23,7 @@ from target.lun_map import LunMap
 from target.moves import Moves, Note
 from target.nexus import Nexus
 from target.placement import POLICIES, STICKY, Choice, Placement, PortalLoad
+from target.reach import ArrayReach
 from target.session import Carrier, Session
 from target.sessions import SessionRegistry
 from target.states import N, SessionState
@@ -58,6 +59,10 @@ class Group:
     def __post_init__(self) -> None:
         self.sessions = SessionRegistry(self.config.limits.max_connections)
         self._tickets = Tickets(round(self.config.limits.ticket_lifetime_s * 1e9))
+        reach = ArrayReach(self)
+        for volume in self.volumes.values():
+            for unit in volume.luns.units():
+                unit.disk.copies.reach = reach
 
     # -- portals ---------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from iscsi.sense import (
     Sense,
 )
 from target import (
+    disk_copy,
     disk_description,
     disk_io,
     disk_medium,
@@ -165,6 +166,7 @@ class LogicalUnit:
         """
         self.disk.reservations.nexus_lost(nexus)
         self.disk.prevention.pop(nexus, None)
+        self.disk.copies.forget(nexus)
         self.disk.attentions.forget(nexus)
 
     def reset(self, cause: Sense, *, by: Nexus | None = None) -> None:
@@ -176,6 +178,7 @@ class LogicalUnit:
         """
         self.disk.reservations.reset()
         self.disk.prevention.clear()
+        self.disk.copies.reset()
         self.disk.restore_mode_defaults()
         if self.disk.attentions.known() != (by,):
             self.disk.attentions.establish_for_all(cause)
@@ -217,6 +220,7 @@ _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_io.COMMANDS,
     *disk_xor.COMMANDS,
     *disk_provisioning.COMMANDS,
+    *disk_copy.COMMANDS,
     *disk_reservations.COMMANDS,
     *disk_persistent_in.COMMANDS,
     *disk_persistent_out.COMMANDS,

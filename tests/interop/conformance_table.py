@@ -75,8 +75,6 @@ MAY_COMPLAIN: Final = ("WRITE10 *COMMAND ABORTED(0x0b)*",)
 """Patterns that every [FAILED] line of those tests has to fit."""
 
 NOT_YET: Final[dict[str, str]] = {
-    "ALL.ExtendedCopy.*": "skipped",
-    "ALL.ReceiveCopyResults.*": "skipped",
     "ALL.Sanitize.*": "skipped",
 }
 """Work not done: pattern to the outcome it has for now. To be emptied."""

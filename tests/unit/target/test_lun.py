@@ -51,7 +51,8 @@ def good(result: ScsiResult) -> bytes:
 
 def test_inquiry_names_the_array_and_obeys_the_allocation_length(unit: LogicalUnit, one: Nexus) -> None:
     data = good(unit.execute(scsi.inquiry(), b"", one))
-    assert StandardInquiry.decode(data) == StandardInquiry(vendor="EQLOGIC", product="100E-00", revision="4.3")
+    expected = StandardInquiry(vendor="EQLOGIC", product="100E-00", revision="4.3", third_party_copy=True)
+    assert StandardInquiry.decode(data) == expected
     assert good(unit.execute(scsi.inquiry(36), b"", one)) == data[:36]
 
 
