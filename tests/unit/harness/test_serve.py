@@ -20,6 +20,7 @@ from harness.serve import ServeError, example_array, greeting, serve
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginDone
 from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse
+from target.block_file import open_volume
 from target.decisions import Decision
 from tests.support.array import VOLUME
 from tests.support.array_on_tcp import TcpPeer
@@ -140,6 +141,14 @@ def test_a_volume_file_that_cannot_be_used_is_named_with_its_volume(tmp_path: Pa
     place = tmp_path / "no such directory" / "volume"
     with pytest.raises(ServeError, match=r"volume logs: .*/volume cannot be made: there is no directory .*directory$"):
         serve(array_file(tmp_path, a_free_port(), file=str(place)), as_written=False, say=lambda text: None)
+
+
+def test_a_volume_file_that_another_array_serves_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "volume"
+    other = open_volume(place, 1 << 20)
+    with pytest.raises(ServeError, match=f"^volume logs: {place} is in use: another process"):
+        serve(array_file(tmp_path, a_free_port(), file=str(place)), as_written=False, say=lambda text: None)
+    other.close()
 
 
 def test_what_only_the_target_refuses_is_a_mistake_of_the_file(tmp_path: Path) -> None:

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from iscsi import scsi
+from iscsi.sense import MEDIUM_READ_ERROR, MEDIUM_WRITE_ERROR, SPACE_ALLOCATION_FAILED, Sense
 from target import block_file
 from target.block_file import FileRefused, create_file, open_file, open_volume
 from target.file_store import FileStore
+from target.identity import volume_identity
+from target.lun import LogicalUnit
+from target.nexus import Nexus
 from target.store import StoreFull, extents
 
 MIB = 1 << 20
@@ -218,3 +223,28 @@ def test_what_a_crash_left_of_a_file_in_the_making_is_made_anew(path: Path) -> N
     path.with_name("volume.new").write_bytes(b"rubbish" * 1000)
     create_file(path, b"head", MIB).close()
     assert path.read_bytes() == b"head".ljust(MIB, b"\0")
+
+
+def test_what_the_medium_does_is_told_by_sense(path: Path) -> None:
+    unit = LogicalUnit.over(FileStore.open(path, MIB), volume_identity("g", "v"))
+    nexus = Nexus("iqn.host,i,0x1", "iqn.array,t,0x0001", 1, 1)
+    unit.execute(scsi.test_unit_ready(), b"", nexus)
+    os.truncate(path, 4096)
+    read = unit.execute(scsi.read(8, 1), b"", nexus)
+    assert Sense.decode(read.sense).code == MEDIUM_READ_ERROR.code
+
+    full = FileStore(FullFile(os.open("/dev/full", os.O_RDWR), path))
+    unit.disk.store.close()
+    unit.disk.store = full
+    for cdb, data in ((scsi.write(0, 1), bytes(512)), (scsi.write(0, 1, fua=True), bytes(512))):
+        assert Sense.decode(unit.execute(cdb, data, nexus).sense).code == SPACE_ALLOCATION_FAILED.code
+    synchronized = unit.execute(scsi.synchronize_cache(), b"", nexus)
+    assert Sense.decode(synchronized.sense).code == MEDIUM_WRITE_ERROR.code, "/dev/full cannot be synchronized"
+
+
+class FullFile(block_file.OsFile):
+    """/dev/full with a size."""
+
+    @property
+    def size_bytes(self) -> int:
+        return MIB
