@@ -63,6 +63,13 @@ class DataDirection(Enum):
     """As many bytes out as in."""
 
 
+class Provisioned(Enum):
+    """How a disk's blocks come by their space."""
+
+    THIN = "thin"
+    FULL = "full"
+
+
 class Access(Enum):
     """What a command is to a reservation held by another nexus (SPC-4 table 50, SBC-3 table 13)."""
 
@@ -127,7 +134,7 @@ class Command:
     service_action: int | None = None
     exact: bool = False
     """With more or less data than ``length`` the command is refused, where others take what they can use."""
-    thin_only: bool = False
+    only_for: Provisioned | None = None
     reports_attention: bool = True
     needs_medium: bool = True
     """Refused while the disk is not ready."""

@@ -13,7 +13,17 @@ from iscsi.capacity import LbaStatus, ProvisioningStatus, build_lba_status, pars
 from iscsi.constants import ScsiStatus
 from iscsi.scsi import RANGE_BY_OPCODE, ServiceActionIn
 from iscsi.sense import INVALID_FIELD_IN_PARAMETER_LIST, LBA_OUT_OF_RANGE, PARAMETER_LIST_LENGTH_ERROR
-from target.command import GOOD, Access, CheckCondition, Command, DataDirection, ScsiResult, bad_cdb_field, field_length
+from target.command import (
+    GOOD,
+    Access,
+    CheckCondition,
+    Command,
+    DataDirection,
+    Provisioned,
+    ScsiResult,
+    bad_cdb_field,
+    field_length,
+)
 from target.disk import Disk
 from target.disk_io import check_all_there
 from target.nexus import Nexus
@@ -96,7 +106,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         _unmap,
         DataDirection.OUT,
         field_length(7, 2),
-        thin_only=True,
+        only_for=Provisioned.THIN,
     ),
     Command(
         "WRITE SAME(10)",
@@ -124,6 +134,6 @@ COMMANDS: Final[tuple[Command, ...]] = (
         DataDirection.IN,
         field_length(10, 4),
         service_action=ServiceActionIn.GET_LBA_STATUS,
-        thin_only=True,
+        only_for=Provisioned.THIN,
     ),
 )

@@ -4,6 +4,9 @@ What a RAID controller asks of a disk to bring a parity block up to date. The 32
 own: it is a service action of VARIABLE LENGTH CDB. Over iSCSI the first is a bidirectional command, the second has a
 long CDB as well, so both bring Additional Header Segments (RFC 7143 11.2.2).
 
+Only fully provisioned disks have the 32-byte form: what hosts and libiscsi's suite know of a thin disk is spared a
+command whose CDB many of them cannot hold.
+
 Source: SBC-3 5.48 (XDWRITEREAD(10)), 5.49 (XDWRITEREAD(32)); SPC-4 4.2.3 (variable length CDBs).
 """
 
@@ -15,7 +18,7 @@ from typing import Final
 
 from iscsi.constants import ScsiStatus
 from iscsi.scsi import ScsiOpcode, VariableLength
-from target.command import Access, Command, DataDirection, Handler, ScsiResult, bad_cdb_field
+from target.command import Access, Command, DataDirection, Handler, Provisioned, ScsiResult, bad_cdb_field
 from target.disk import Disk
 from target.disk_io import check_all_there
 from target.nexus import Nexus
@@ -74,6 +77,7 @@ COMMANDS: Final = (
         DataDirection.BOTH,
         _length(_locate_32),
         service_action=VariableLength.XDWRITEREAD_32,
+        only_for=Provisioned.FULL,
         exact=True,
     ),
 )

@@ -39,6 +39,7 @@ from target.command import (
     CheckCondition,
     Command,
     DataDirection,
+    Provisioned,
     ScsiResult,
     bad_cdb_field,
     field_length,
@@ -67,7 +68,8 @@ class LogicalUnit:
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
-        self.commands = tuple(row for row in (*_COMMANDS, self._supported_row()) if disk.thin or not row.thin_only)
+        unlike = Provisioned.FULL if disk.thin else Provisioned.THIN
+        self.commands = tuple(row for row in (*_COMMANDS, self._supported_row()) if row.only_for is not unlike)
         self._by_opcode = {row.opcode: row for row in self.commands if row.service_action is None}
         self._by_action = {
             (row.opcode, row.service_action): row for row in self.commands if row.service_action is not None

@@ -86,7 +86,9 @@ def make_group(
             each,
             LunMap(
                 {
-                    lun: LogicalUnit.over(MemoryStore(each.size_bytes), volume_identity("ps100", each.name))
+                    lun: LogicalUnit.over(
+                        MemoryStore(each.size_bytes), volume_identity("ps100", each.name), thin=each.thin
+                    )
                     for lun in range(luns)
                 }
             ),

@@ -16,11 +16,17 @@ from iscsi.sense import (
     LBA_OUT_OF_RANGE,
 )
 from target.config import Limits
-from tests.support.array import BLOCK, Peer, disk_bytes, fill_disk, logged_in, make_group, read_data, sense_of
+from target.group import Group
+from tests.support.array import BLOCK, Peer, disk_bytes, fill_disk, logged_in, make_group, read_data, sense_of, volume
 
 OLD = bytes(range(256)) * 32
 NEW = bytes(255 - (n * 7) % 256 for n in range(256)) * 32
 SMALL = Limits(max_burst_length=2048, first_burst_length=1024, max_recv_data_segment_length=1024)
+
+
+def fully_provisioned(**changes: Any) -> Group:
+    """Disks that are not thin have the 32-byte form, too."""
+    return make_group(volume(thin=False), **changes)
 
 
 def xor(one: bytes, other: bytes) -> bytes:
@@ -54,7 +60,7 @@ def run(peer: Peer, cdb: bytes, data: bytes, *, read_length: int | None = None, 
 @pytest.mark.parametrize("level", [0, 1])
 def test_what_is_read_is_the_difference_and_what_is_written_is_new(cdb: Any, level: int) -> None:
     """R2Ts and Data-In PDUs share one run of numbers, and ExpDataSN counts both (4.2.2.4)."""
-    group = make_group(limits=SMALL)
+    group = fully_provisioned(limits=SMALL)
     fill_disk(group, 4 * BLOCK, OLD[:4096])
     peer = logged_in(group, immediate_data=False, max_recv_data_segment_length=1024, error_recovery_level=level)
     answers = run(peer, cdb(4, 8), NEW[:4096])
@@ -72,7 +78,7 @@ def test_what_is_read_is_the_difference_and_what_is_written_is_new(cdb: Any, lev
 
 
 def test_with_the_write_disabled_it_only_looks() -> None:
-    group = make_group()
+    group = fully_provisioned()
     fill_disk(group, 0, OLD[:512])
     answers = run(logged_in(group), cdb_10(0, 1, flags=0x04), NEW[:512])
     assert read_data(answers) == xor(OLD[:512], NEW[:512])
@@ -91,7 +97,7 @@ def test_with_the_write_disabled_it_only_looks() -> None:
 def test_the_read_part_has_a_residual_of_its_own(
     read_length: int, data: int, overflow: bool, underflow: bool, count: int
 ) -> None:
-    answers = run(logged_in(make_group()), cdb_10(0, 2), NEW[:1024], read_length=read_length)
+    answers = run(logged_in(fully_provisioned()), cdb_10(0, 2), NEW[:1024], read_length=read_length)
     assert len(read_data(answers)) == data
     response = answers[-1]
     assert isinstance(response, ScsiResponse)
@@ -115,7 +121,7 @@ def test_the_read_part_has_a_residual_of_its_own(
     ],
 )
 def test_what_the_disk_refuses(cdb: bytes, condition: Any) -> None:
-    group = make_group()
+    group = fully_provisioned()
     answers = run(logged_in(group), cdb, NEW[:512])
     sense = sense_of(answers[-1])
     assert sense is not None
@@ -127,14 +133,14 @@ def test_what_the_disk_refuses(cdb: bytes, condition: Any) -> None:
 def test_reserved_bits_of_a_long_cdb_are_named_by_their_place() -> None:
     cdb = bytearray(cdb_32(0, 1))
     cdb[20] = 0x10
-    sense = sense_of(run(logged_in(make_group()), bytes(cdb), NEW[:512])[-1])
+    sense = sense_of(run(logged_in(fully_provisioned()), bytes(cdb), NEW[:512])[-1])
     assert sense is not None
     assert sense.field_pointer is not None
     assert (sense.field_pointer.byte, sense.field_pointer.bit) == (20, 4)
 
 
 def test_an_ahs_that_says_nothing_known_is_rejected_and_the_session_goes_on() -> None:
-    peer = logged_in(make_group())
+    peer = logged_in(fully_provisioned())
     (answer,) = peer.send(peer.read_command(0, 1, ahs=bytes.fromhex("0005 09 00 00000000")))
     assert isinstance(answer, Reject)
     assert answer.reason == RejectReason.INVALID_PDU_FIELD
@@ -143,7 +149,7 @@ def test_an_ahs_that_says_nothing_known_is_rejected_and_the_session_goes_on() ->
 
 def test_a_long_cdb_of_an_opcode_that_has_none_is_cut() -> None:
     """The device server looks at as much of a CDB as its opcode has (SPC-4 4.2.1)."""
-    group = make_group()
+    group = fully_provisioned()
     fill_disk(group, 0, OLD[:512])
     peer = logged_in(group)
     command = peer.read_command(0, 1, ahs=encode_ahs(bytes(16) + b"rest"))
@@ -151,7 +157,7 @@ def test_a_long_cdb_of_an_opcode_that_has_none_is_cut() -> None:
 
 
 def test_data_that_is_wrong_ends_a_bidirectional_command_too() -> None:
-    peer = logged_in(make_group(), immediate_data=False)
+    peer = logged_in(fully_provisioned(), immediate_data=False)
     fields: dict[str, Any] = {"read": True, "write": True, "edtl": 512, "ahs": encode_ahs(read_length=512)}
     (r2t,) = peer.send(peer.command(cdb_10(0, 1), **fields))
     assert isinstance(r2t, R2T)
