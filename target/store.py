@@ -84,12 +84,18 @@ class BlockStore(Protocol):
         ...
 
 
+MAX_MERGES: Final = 1024
+"""Extents of a store that `extents` joins to longer runs, altogether."""
+
+
 def extents(store: BlockStore, offset: int, end: int, unit: int) -> Iterator[Extent]:
     """The runs from ``offset`` to ``end``, each as long as can be and a multiple of ``unit``, as both bounds are.
 
-    A unit counts as mapped when any byte of it is.
+    A unit counts as mapped when any byte of it is. After `MAX_MERGES` runs are as short as the store has them: how long
+    the first few take is bounded.
     """
     at = start = offset
+    merges = 0
     mapped = False  # of the run from start to at
     while at < end:
         extent = store.extent(at)
@@ -97,9 +103,12 @@ def extents(store: BlockStore, offset: int, end: int, unit: int) -> Iterator[Ext
         reach = min(end, -(-following // unit) * unit if extent.mapped else following // unit * unit)
         if reach <= at:  # a hole that ends inside its first unit: data follows there
             extent, reach = Extent(unit, True), at + unit
-        if extent.mapped is not mapped and at > start:
-            yield Extent(at - start, mapped)
-            start = at
+        if at > start:
+            if extent.mapped is not mapped or merges == MAX_MERGES:
+                yield Extent(at - start, mapped)
+                start = at
+            else:
+                merges += 1
         mapped = extent.mapped
         at = reach
     if at > start:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target.file_store import FileStore
-from target.store import GRANULE_BYTES, SECTOR_BYTES, BlockStore, Extent, MemoryStore, StoreFull, extents
+from target.store import GRANULE_BYTES, MAX_MERGES, SECTOR_BYTES, BlockStore, Extent, MemoryStore, StoreFull, extents
 
 SIZE = 4 * GRANULE_BYTES + 512
 
@@ -135,6 +135,23 @@ def test_memory_is_given_back_when_the_last_sector_of_a_granule_is_discarded() -
         assert store.allocated_bytes == GRANULE_BYTES
         store.discard(sector * SECTOR_BYTES, SECTOR_BYTES)
     assert store.allocated_bytes == 0
+
+
+def test_no_more_than_so_many_extents_are_joined() -> None:
+    """A snapshot whose every other cluster is its own is mapped all over, in millions of extents."""
+
+    class Fragmented(MemoryStore):
+        looked_at = 0
+
+        def extent(self, offset: int) -> Extent:
+            self.looked_at += 1
+            return Extent(SECTOR_BYTES, True)
+
+    store = Fragmented(1 << 40)
+    found = extents(store, 0, store.size_bytes, SECTOR_BYTES)
+    assert next(found) == Extent((MAX_MERGES + 1) * SECTOR_BYTES, True)
+    assert next(found) == next(found) == Extent(SECTOR_BYTES, True)
+    assert store.looked_at == MAX_MERGES + 4
 
 
 def test_a_unit_larger_than_a_sector_is_mapped_when_a_part_of_it_is() -> None:
