@@ -185,6 +185,15 @@ class WriteBuffer:
             burst.lossy = True
             self._end(burst)
 
+    def restart(self, r2t_sn: int) -> None:
+        """The connection is another one: what is open there is asked for again, by R2Ts numbered from ``r2t_sn`` on.
+
+        A number above those that were sent is ignored (RFC 7143 11.5.7).
+        """
+        self.end_stalled()
+        if r2t_sn <= self.r2t_sn:
+            self.r2t_sn = r2t_sn
+
     def content(self) -> bytes:
         """What has arrived, in order."""
         if self._area is not None:

@@ -80,8 +80,10 @@ def _hold_ns(session: Session) -> int:
 
 
 def _leave(session: Session, carrier: Carrier) -> None:
-    """Commands that came in on it and wait for a predecessor are discarded; they may be sent again (11.14)."""
+    """The connection serves no more. Commands that came in on it and wait for a predecessor are discarded (11.14.1)."""
     del session.connections[carrier.cid]
+    if session.tasks is not None:
+        session.tasks.suspend(carrier)
     session.window.forget(lambda item: item[0] is carrier)
     if session.window.held:
         session.deliver_held()

@@ -27,6 +27,7 @@ from iscsi.pdu import (
 )
 from target.logout import log_out
 from target.management import manage
+from target.reassignment import reassign
 from target.snack import on_snack
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ def _logout(connection: TargetConnection, pdu: LogoutRequest) -> None:
 
 def _task_management(connection: TargetConnection, pdu: TmfRequest) -> None:
     _release(connection, pdu)
+    if pdu.function == TmfFunction.TASK_REASSIGN:
+        reassign(connection, pdu)
+        return
     result = manage(connection.group, connection.session, connection, pdu)
     numbers = connection.numbers(connection.take_stat_sn())
     connection.send(TmfResponse(response=result, itt=pdu.itt, **numbers))

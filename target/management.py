@@ -1,4 +1,7 @@
-"""Task management functions, and what each is answered (RFC 7143 11.5, 11.6; SAM-5 7)."""
+"""Task management functions, and what each is answered (RFC 7143 11.5, 11.6; SAM-5 7).
+
+TASK REASSIGN, which is no SCSI function, is in `target.reassignment`.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +50,6 @@ def manage(group: Group, session: Session, connection: Carrier, request: TmfRequ
                 if other is not session:
                     other.abandon("target cold reset")
         return TmfResult.FUNCTION_COMPLETE
-    if function == TmfFunction.TASK_REASSIGN:
-        return TmfResult.REASSIGNMENT_NOT_SUPPORTED
     return TmfResult.FUNCTION_NOT_SUPPORTED
 
 

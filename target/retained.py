@@ -98,6 +98,22 @@ class Retained:
         found = [self._statuses.get((first + number) & 0xFFFFFFFF) for number in range(count)]
         return None if None in found else [pdu for pdu in found if pdu is not None]
 
+    def status_of(self, itt: int) -> ScsiResponse | DataIn | None:
+        """What ended the task with this tag, if the initiator has not acknowledged it."""
+        for pdu in reversed(self._statuses.values()):
+            if isinstance(pdu, ScsiResponse | DataIn) and pdu.itt == itt:
+                return pdu
+        return None
+
+    def release(self, itt: int) -> None:
+        """The task is another connection's now."""
+        status = self.status_of(itt)
+        if status is not None:
+            del self._statuses[status.stat_sn]
+            self._pdus -= 1
+            self._bytes -= 0 if isinstance(status, DataIn) else len(status.data)
+        self._forget_read(itt)
+
     def read(self, itt: int) -> SentRead | None:
         """What was sent of a read whose status is not acknowledged."""
         return self._reads.get(itt)

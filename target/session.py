@@ -15,6 +15,7 @@ from iscsi.negotiation import SessionParameters
 from iscsi.pdu import Pdu
 from iscsi.window import CommandWindow
 from target.nexus import Nexus
+from target.retained import Retained
 from target.states import REINSTATED, SESSION, N, SessionState, after
 from target.tasks import Allegiance, TaskSet
 
@@ -31,6 +32,7 @@ class Carrier(Allegiance, Protocol):
     cid: int
     portal: str
     closing: bool
+    retained: Retained | None
 
     @property
     def full(self) -> bool:

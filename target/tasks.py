@@ -88,6 +88,7 @@ class TaskSet:
         "_on_preempt",
         "_overdue",
         "_queued",
+        "_suspended",
         "_waiting",
         "_window",
         "luns",
@@ -109,6 +110,7 @@ class TaskSet:
         self._admitted: dict[int, int] = {}  # those that may, and the bytes each will hold
         self._admitted_bytes = 0
         self._overdue: dict[int, int] = {}  # those whose data must end, and by when
+        self._suspended: dict[int, int] = {}  # those whose connection is gone, and the bytes each may hold
         self._next_ttt = 0
 
     @property
@@ -232,16 +234,52 @@ class TaskSet:
         """Forget the waiting tasks of one LUN, or of all; return how many there were."""
         return len(self._drop(lambda task: lun is None or decode_lun(task.command.lun) == lun))
 
+    def suspend(self, connection: Allegiance) -> None:
+        """A connection is gone: its writes wait, and take no room from others, until `reassign` or `terminate`.
+
+        Immediate commands are discarded (RFC 7143 7.14). The oldest writes are terminated where all that wait so would
+        hold more than ``buffer_bytes``.
+        """
+        self._drop(lambda task: task.connection is connection and task.command.immediate)
+        for itt, task in self._waiting.items():
+            if task.connection is connection and isinstance(task, WaitingWrite):
+                self._withdraw(itt)
+                self._suspended[itt] = task.buffer.wanted
+        while sum(self._suspended.values()) > self._buffer_bytes and len(self._suspended) > 1:
+            oldest = self._waiting[next(iter(self._suspended))]
+            self._terminate(lambda task, oldest=oldest: task is oldest)  # type: ignore[misc]
+        self._admit()
+
+    def allegiance(self, itt: int) -> Allegiance | None:
+        """The connection of the waiting task with this tag, None when there is no such task."""
+        task = self._waiting.get(itt)
+        return None if task is None else task.connection
+
+    def reassign(self, itt: int, connection: Allegiance, r2t_sn: int) -> None:
+        """A waiting task goes on at another connection; its R2Ts are numbered from ``r2t_sn`` on, if that may be."""
+        task = self._waiting[itt]
+        task.connection = connection
+        if isinstance(task, WaitingWrite):
+            del self._suspended[itt]
+            task.buffer.restart(r2t_sn)
+            self._queued[itt] = None
+            self._go_on(task)
+            self._admit()
+
     def terminate(self, connection: Allegiance) -> int:
         """Forget the waiting tasks that are allegiant to a connection; return how many there were.
 
         Each unit that lost some owes the nexus a unit attention (RFC 7143 11.14.5).
         """
-        dropped = self._drop(lambda task: task.connection is connection)
+        return self._terminate(lambda task: task.connection is connection)
+
+    def _terminate(self, unwanted: Callable[[WaitingWrite | WaitingAnswer], bool]) -> int:
+        nexus = next((task.connection.nexus for task in self._waiting.values() if unwanted(task)), None)
+        dropped = self._drop(unwanted)
         for lun in dict.fromkeys(decode_lun(command.lun) for command in dropped):
             unit = self.luns.get(lun)
-            if unit is not None:
-                unit.disk.attentions.establish(connection.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
+            if unit is not None and nexus is not None:
+                unit.disk.attentions.establish(nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
         return len(dropped)
 
     def _drop(self, unwanted: Callable[[WaitingWrite | WaitingAnswer], bool]) -> list[ScsiCommand]:
@@ -294,6 +332,11 @@ class TaskSet:
 
     def _forget(self, itt: int) -> None:
         del self._waiting[itt]
+        self._suspended.pop(itt, None)
+        self._withdraw(itt)
+
+    def _withdraw(self, itt: int) -> None:
+        """The task asks for no data now."""
         self._queued.pop(itt, None)
         self._overdue.pop(itt, None)
         self._admitted_bytes -= self._admitted.pop(itt, 0)
