@@ -66,11 +66,14 @@ class WaitingWrite:
 
 @dataclass(slots=True)
 class WaitingAnswer:
-    """A command that has run; its answer waits for a flush, and is then given by ``answer`` as it ended."""
+    """A command that has run; its answer waits for a flush, and is then given by ``answer`` as it ended.
+
+    It leaves through the connection the task is allegiant to by then.
+    """
 
     command: ScsiCommand
     connection: Allegiance
-    answer: Callable[[ScsiResult], None]
+    answer: Callable[[ScsiResult, Allegiance], None]
 
 
 class TaskSet:
@@ -377,7 +380,7 @@ class TaskSet:
             moved = self._data_out_length(command, cdb) if command.write else 0
             self._answer_after(
                 result.pending,
-                WaitingAnswer(command, connection, lambda end: respond(connection, command, end, 0, moved)),
+                WaitingAnswer(command, connection, lambda end, through: respond(through, command, end, 0, moved)),
             )
             return
         if not command.immediate:
@@ -407,7 +410,8 @@ class TaskSet:
             del self._waiting[command.itt]
             self._release(command)
             lun = decode_lun(command.lun)
-            task.answer(GOOD if error is None else self.luns.check_condition(lun, MEDIUM_WRITE_ERROR))
+            end = GOOD if error is None else self.luns.check_condition(lun, MEDIUM_WRITE_ERROR)
+            task.answer(end, task.connection)
             task.connection.wake()
 
         flush.on_done(done)
@@ -420,15 +424,15 @@ class TaskSet:
         connection.writes += 1
         moved = self._data_out_length(command, write.cdb)
 
-        def answer(end: ScsiResult) -> None:
+        def answer(end: ScsiResult, through: Allegiance) -> None:
             whole = end._replace(data=result.data) if end.status == ScsiStatus.GOOD else end
-            answer_bidirectional(connection, command, whole, write.read_length, moved, write.buffer.r2t_sn)
+            answer_bidirectional(through, command, whole, write.read_length, moved, write.buffer.r2t_sn)
 
         if result.pending is not None:
             self._answer_after(result.pending, WaitingAnswer(command, connection, answer))
             return
         self._release(command)
-        answer(result)
+        answer(result, connection)
 
     def _refuse(self, command: ScsiCommand, condition: Sense, connection: Allegiance) -> None:
         """End a task by a condition of iSCSI's own (11.4.7.2): nothing of it is executed."""
