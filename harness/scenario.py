@@ -30,7 +30,7 @@ from harness.step_base import Net
 from harness.steps import AnyStep, Workload
 from harness.timer_overrides import as_written
 from iscsi.lun import MAX_LUN
-from target.config import MAX_SIZE_BYTES
+from target.disk import MAX_SIZE_BYTES
 
 __all__ = ["Access", "Array", "Chap", "FixedPlacement", "Host", "Net", "Network", "Nic", "Scenario", "Volume"]
 

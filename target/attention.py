@@ -85,6 +85,12 @@ class UnitAttentions:
             if nexus in self._queues:
                 self.establish(nexus, condition)
 
+    def withdraw(self, nexus: Nexus, condition: Sense) -> None:
+        """``nexus`` has found out about ``condition`` in another way."""
+        queue = self._queues.get(nexus)
+        if queue is not None and condition in queue:
+            queue.remove(condition)
+
     def forget(self, nexus: Nexus) -> None:
         """The nexus is lost. What it was owed dies with it; when it returns it is told I_T NEXUS LOSS OCCURRED."""
         if self._queues.pop(nexus, None) is None:

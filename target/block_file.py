@@ -37,7 +37,7 @@ class BlockFile(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """The size, which does not change."""
+        """The size, which changes by `grow` only."""
         ...
 
     @property
@@ -59,6 +59,10 @@ class BlockFile(Protocol):
 
     def extent(self, offset: int) -> Extent:
         """The run of allocated bytes, or of none, that starts at ``offset``."""
+        ...
+
+    def grow(self, size_bytes: int) -> None:
+        """Become larger, for good when this returns; what is new reads as zeros."""
         ...
 
     def sync(self) -> None:
@@ -142,6 +146,11 @@ class OsFile:
         if data > offset:
             return Extent(data - offset, False)
         return Extent(os.lseek(self._fd, offset, os.SEEK_HOLE) - offset, True)
+
+    def grow(self, size_bytes: int) -> None:
+        os.ftruncate(self._fd, size_bytes)
+        os.fsync(self._fd)
+        self._size = size_bytes
 
     def sync(self) -> None:
         _fdatasync(self._fd)

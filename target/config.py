@@ -15,6 +15,7 @@ from iscsi.constants import ISCSI_PORT
 from iscsi.errors import LocalProtocolError
 from iscsi.lun import MAX_LUN
 from iscsi.text import encode_keys
+from target.disk import MAX_SIZE_BYTES
 from target.placement import POLICIES, STICKY
 
 
@@ -59,10 +60,6 @@ class AccessRule:
         if self.initiator is not None and self.initiator.lower() != initiator.lower():
             return False
         return self.source is None or ipaddress.IPv4Address(source) in self.source
-
-
-MAX_SIZE_BYTES: Final = 1 << 63
-"""Of a logical unit. It is sparse, but its bytes have to be counted."""
 
 
 @dataclass(frozen=True, slots=True)

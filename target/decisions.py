@@ -28,6 +28,8 @@ class Kind(Enum):
     """The other controller takes over, or serves."""
     FAULT = "fault"
     """Something was broken on purpose, or mended."""
+    VOLUME = "volume"
+    """A volume has another size."""
 
 
 @dataclass(frozen=True, slots=True)

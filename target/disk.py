@@ -11,7 +11,7 @@ from typing import Final
 from iscsi.constants import ScsiStatus
 from iscsi.inquiry import BlockLimits
 from iscsi.mode import D_SENSE, SOFTWARE_WRITE_PROTECT, TASK_ABORTED_STATUS, WRITE_CACHE, ModePage, disk_pages
-from iscsi.sense import LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
+from iscsi.sense import CAPACITY_CHANGED, LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
 from target.attention import UnitAttentions
 from target.command import GOOD, CheckCondition, ScsiResult, bad_cdb_field
 from target.copies import Copies
@@ -21,6 +21,9 @@ from target.nexus import Nexus
 from target.reservation_memory import ReservationMemory
 from target.reservations import Reservations
 from target.store import BlockStore
+
+MAX_SIZE_BYTES: Final = 1 << 63
+"""Of a logical unit. It is sparse, but its bytes have to be counted."""
 
 MAX_TRANSFER_BYTES: Final = 8 << 20
 """Most that one READ, WRITE, VERIFY or WRITE SAME covers; VPD page B0h reports it in blocks."""
@@ -150,6 +153,21 @@ class Disk:
         """INVALID FIELD IN CDB when a transfer is longer than page B0h allows."""
         if blocks > self.max_transfer_blocks:
             raise bad_cdb_field(_LENGTH_FIELD[cdb[0] >> 5])
+
+    def grow(self, size_bytes: int) -> None:
+        """Become larger, which every nexus is told by CAPACITY DATA HAS CHANGED. A host would lose what is cut off.
+
+        Raises ValueError for a size that is no larger one of whole blocks, CannotGrow, and OSError.
+        """
+        size = self.blocks * self.block_size
+        if size_bytes <= size or size_bytes % self.block_size or size_bytes > MAX_SIZE_BYTES:
+            raise ValueError(
+                f"a disk of {size} bytes can grow to a multiple of {self.block_size} bytes up to {MAX_SIZE_BYTES}, "
+                f"not to {size_bytes}"
+            )
+        self.store.grow(size_bytes)
+        self.blocks = size_bytes // self.block_size
+        self.attentions.establish_for_all(CAPACITY_CHANGED)
 
     def restore_mode_defaults(self) -> None:
         """Forget what MODE SELECT changed, as a reset does."""

@@ -79,6 +79,10 @@ class FileStore:
             raise outside(offset, 1, self._size)
         return self._file.extent(offset)
 
+    def grow(self, size_bytes: int) -> None:
+        self._file.grow(size_bytes)
+        self._size = size_bytes
+
     def flush(self) -> Flush | None:
         return self._flusher.flush()
 

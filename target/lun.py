@@ -24,6 +24,7 @@ from iscsi.sense import (
 from target import (
     disk_copy,
     disk_description,
+    disk_diagnostics,
     disk_io,
     disk_medium,
     disk_mode,
@@ -217,6 +218,7 @@ class LogicalUnit:
 
 _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_description.COMMANDS,
+    *disk_diagnostics.COMMANDS,
     *disk_medium.COMMANDS,
     *disk_mode.COMMANDS,
     *disk_io.COMMANDS,

@@ -14,7 +14,7 @@ from iscsi.constants import ScsiStatus
 from iscsi.inquiry import NOT_SUPPORTED, StandardInquiry
 from iscsi.lun import MAX_LUN
 from iscsi.scsi import CDB_LENGTH, ScsiOpcode
-from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY, Sense
+from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY, REPORTED_LUNS_CHANGED, Sense
 from target.command import CheckCondition, DataDirection, ScsiResult
 from target.disk_description import report_luns
 from target.lun import LogicalUnit
@@ -25,7 +25,7 @@ _REPORT_LUNS: Final = int(ScsiOpcode.REPORT_LUNS)
 
 
 class LunMap:
-    """LUN to LogicalUnit, fixed when made; with ``ownership`` they are served through one portal at a time.
+    """LUN to LogicalUnit; with ``ownership`` they are served through one portal at a time.
 
     ValueError for a LUN outside 0 to 16383.
     """
@@ -33,12 +33,11 @@ class LunMap:
     __slots__ = ("_numbers", "_ownership", "_units")
 
     def __init__(self, units: Mapping[int, LogicalUnit], ownership: Ownership | None = None) -> None:
-        self._units = dict(units)
+        self._units: dict[int, LogicalUnit] = {}
         self._ownership = ownership
-        self._numbers = tuple(sorted(self._units))
-        for number in self._numbers:
-            if not 0 <= number <= MAX_LUN:
-                raise ValueError(f"LUN {number} is outside 0 to {MAX_LUN}")
+        self._numbers: tuple[int, ...] = ()
+        for number, unit in units.items():
+            self._put(number, unit)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -53,10 +52,34 @@ class LunMap:
         """All units, by ascending LUN."""
         return tuple(self._units[number] for number in self._numbers)
 
+    def add(self, number: int, unit: LogicalUnit) -> None:
+        """A further unit; at the others every nexus is told REPORTED LUNS DATA HAS CHANGED. ValueError where one is."""
+        self._put(number, unit)
+        self._tell_change()
+
+    def remove(self, number: int) -> LogicalUnit:
+        """Take the unit at ``number`` away, which is told as in `add`; KeyError where there is none."""
+        unit = self._units.pop(number)
+        self._numbers = tuple(sorted(self._units))
+        self._tell_change()
+        return unit
+
+    def _put(self, number: int, unit: LogicalUnit) -> None:
+        if not 0 <= number <= MAX_LUN or number in self._units:
+            raise ValueError(f"LUN {number} is outside 0 to {MAX_LUN}, or there is a unit")
+        self._units[number] = unit
+        self._numbers = tuple(sorted(self._units))
+
+    def _tell_change(self) -> None:
+        for unit in self.units():
+            unit.disk.attentions.establish_for_all(REPORTED_LUNS_CHANGED)
+
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run a command at ``lun``, which need not exist; as ``LogicalUnit.execute``."""
         unit = self._units.get(lun)
-        if unit is None or cdb[0] == _REPORT_LUNS:
+        if cdb[0] == _REPORT_LUNS:
+            return self._report_luns(cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0"), nexus)
+        if unit is None:
             return self._without_unit(cdb[:CDB_LENGTH].ljust(CDB_LENGTH, b"\0"))
         if self._ownership is not None and self._ownership.refuses(cdb[0], nexus):
             return unit.check_condition(NOT_READY_STANDBY)
@@ -84,13 +107,18 @@ class LunMap:
         for unit in self.units():
             unit.close()
 
+    def _report_luns(self, cdb: bytes, nexus: Nexus) -> ScsiResult:
+        """REPORT LUNS at any LUN; who has seen the list need not be told of its change any more (SPC-4 6.33)."""
+        try:
+            result = report_luns(cdb, self._numbers)
+        except CheckCondition as end:
+            return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", end.sense.fixed())
+        for unit in self.units():
+            unit.disk.attentions.withdraw(nexus, REPORTED_LUNS_CHANGED)
+        return result
+
     def _without_unit(self, cdb: bytes) -> ScsiResult:
         match cdb[0]:
-            case ScsiOpcode.REPORT_LUNS:
-                try:
-                    return report_luns(cdb, self._numbers)
-                except CheckCondition as end:
-                    return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", end.sense.fixed())
             case ScsiOpcode.INQUIRY if not cdb[1] & 1 and not cdb[2]:
                 data = StandardInquiry(vendor="", product="", revision="", peripheral=NOT_SUPPORTED).encode()
                 return ScsiResult(ScsiStatus.GOOD, data[: int.from_bytes(cdb[3:5], "big")])

@@ -15,6 +15,7 @@ from target.decisions import BY_OPERATOR, Decision, Kind, about_array
 from target.faults import ArrayFault, FaultError, FaultName
 from target.rebalancing import Rebalancing
 from target.server import ArrayProtocol, ArrayServer
+from target.store import CannotGrow
 
 FAILOVER_GAP_S: Final = 27.0
 """Measured at a firmware cut-over of a PS6000: 26,969 ms (FACTS C.4)."""
@@ -203,6 +204,25 @@ class Operations:
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise OperationError(f"the other controller cannot listen at {address}: {reason}") from error
+
+    # -- volumes ---------------------------------------------------------------------------------------------------
+
+    def resize(self, volume: str, size_bytes: int, lun: int = 0) -> Decision:
+        """A volume (by its name) becomes larger, which its hosts are told by unit attention 2Ah/09h.
+
+        Before the array starts anew its configuration has to name the new size. Raises OperationError.
+        """
+        named = [running for running in self.group.volumes.values() if running.config.name == volume]
+        unit = named[0].luns.get(lun) if named else None
+        if unit is None:
+            raise OperationError(f"there is no volume {volume} with a LUN {lun}")
+        try:
+            unit.disk.grow(size_bytes)
+        except OSError as error:
+            raise OperationError(f"volume {volume} cannot grow: {error.strerror}") from error
+        except (ValueError, CannotGrow) as error:
+            raise OperationError(f"volume {volume} cannot grow: {error}") from None
+        return self._tell(about_array(Kind.VOLUME, "", f"volume {volume}, LUN {lun}: {size_bytes} bytes", BY_OPERATOR))
 
     # -- faults ----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from iscsi.scsi import PersistentType
-from target.block_file import FileRefused
+from target.block_file import FileRefused, sync_directory
 from target.nexus import Nexus
 
 _FORMAT: Final = "mpiolab.reservations/1"
@@ -129,8 +129,4 @@ class RecordFile:
             beside.replace(self._path)
         else:
             self._path.unlink(missing_ok=True)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_directory(self._path)

@@ -23,7 +23,7 @@ from iscsi.pieces import Pieces
 from target.block_file import BlockFile, FileRefused, create_file, open_file
 from target.cluster_map import CLUSTERS_PER_PAGE, PAGE_BYTES, ClusterMap, pages_of
 from target.flush import Flush, Flusher, Job, Offload
-from target.store import Extent, StoreFull, outside
+from target.store import CannotGrow, Extent, StoreFull, outside
 
 CLUSTER_BYTES: Final = 4096
 """Unit of the map: what file systems and hosts write at least, mostly, so that little is copied from the base."""
@@ -173,6 +173,9 @@ class SnapshotStore:
         own, stop = self._map.run(offset // CLUSTER_BYTES, clusters)
         found = self._delta.extent(self._data + offset) if own else self._base.extent(offset)
         return Extent(min(found.length, stop * CLUSTER_BYTES - offset, self._size - offset), found.mapped)
+
+    def grow(self, size_bytes: int) -> None:
+        raise CannotGrow("a snapshot has the size of its base")
 
     def flush(self) -> Flush | None:
         return self._flusher.flush()

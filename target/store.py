@@ -19,6 +19,10 @@ class StoreFull(Exception):
     """A sparse store has reached the allocation it was given, or its medium is full."""
 
 
+class CannotGrow(Exception):
+    """A store whose size is given by something else; the text says by what."""
+
+
 class Extent(NamedTuple):
     """A run of bytes that is all allocated, or all not."""
 
@@ -34,7 +38,7 @@ class BlockStore(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """The fixed size."""
+        """The size, which changes by `grow` only."""
         ...
 
     @property
@@ -73,6 +77,10 @@ class BlockStore(Protocol):
 
     def extent(self, offset: int) -> Extent:
         """The run that starts at ``offset``; it may end before the next change."""
+        ...
+
+    def grow(self, size_bytes: int) -> None:
+        """Become larger; what is new reads as zeros. Raises CannotGrow, or OSError where the medium cannot."""
         ...
 
     def flush(self) -> Flush | None:
@@ -240,6 +248,11 @@ class MemoryStore:
             later = self._next_granule(index)
             end = self._size if later is None else later * GRANULE_BYTES
         return Extent(min(end, self._size) - offset, mapped)
+
+    def grow(self, size_bytes: int) -> None:
+        """What may be allocated grows by as much."""
+        self._limit += -(-size_bytes // GRANULE_BYTES) + -self._size // GRANULE_BYTES
+        self._size = size_bytes
 
     def flush(self) -> None:
         """Nothing to do: memory is all there is."""

@@ -75,6 +75,9 @@ class PoweredFile:
             number += 1
         return Extent(min((number + 1) * self._sector, self.size_bytes) - offset, mapped)
 
+    def grow(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+
     def sync(self) -> None:
         if self.recorded is not None:
             self.recorded += [self._begin_sync, self._end_sync]

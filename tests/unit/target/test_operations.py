@@ -13,7 +13,7 @@ import pytest
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginDone, LoginRedirected
 from iscsi.pdu import AsyncMessage, DataIn, LogoutRequest, LogoutResponse, ScsiCommand, ScsiResponse
-from iscsi.sense import POWER_ON_OR_RESET
+from iscsi.sense import CAPACITY_CHANGED, POWER_ON_OR_RESET
 from target.config import ArrayKind, Balancing
 from target.decisions import Decision, Kind
 from target.operations import FailoverManner, OperationError, Operations
@@ -309,6 +309,36 @@ def test_a_portal_told_up_during_the_gap_is_up_after_it() -> None:
 
 
 # -- what cannot be done -----------------------------------------------------------------------------------------------
+
+
+def test_a_volume_grows_and_its_hosts_are_told() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peer = await at.session(1)
+            (config,) = at.served.server.group.config.volumes
+            await peer.read(1, 1)
+            at.operations.resize(config.name, 2 * config.size_bytes)
+            assert at.told(Kind.VOLUME) == [
+                f"volume {config.name}, LUN 0: {2 * config.size_bytes} bytes (by the operator)"
+            ]
+            await peer.send(peer.read_command(1, 1))
+            assert sense_of(await peer.hear()) == CAPACITY_CHANGED
+
+    asyncio.run(main())
+
+
+def test_a_volume_that_cannot_grow() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            (config,) = at.served.server.group.config.volumes
+            with pytest.raises(OperationError, match="there is no volume nothing with a LUN 0"):
+                at.operations.resize("nothing", 1 << 30)
+            with pytest.raises(OperationError, match=f"there is no volume {config.name} with a LUN 1"):
+                at.operations.resize(config.name, 1 << 30, lun=1)
+            with pytest.raises(OperationError, match="can grow to a multiple of 512 bytes"):
+                at.operations.resize(config.name, 512)
+
+    asyncio.run(main())
 
 
 def test_what_is_not_there_is_named() -> None:
