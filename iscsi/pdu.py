@@ -213,16 +213,20 @@ class TmfRequest(Pdu):
 
 @_pdu
 class TmfResponse(Pdu):
-    """Task Management Function Response (11.6)."""
+    """Task Management Function Response (11.6).
+
+    ``information`` is the Additional Response Information of iSCSIProtocolLevel 2 (RFC 7144 6.2).
+    """
 
     OPCODE = Opcode.TMF_RESPONSE
-    TABLE = (u8("response", 2), _ITT, _STAT_SN, _EXP_CMD_SN, _MAX_CMD_SN)
+    TABLE = (u8("response", 2), raw("information", 8, 3), _ITT, _STAT_SN, _EXP_CMD_SN, _MAX_CMD_SN)
     FIXED: ClassVar = {1: 0x80}
     response: int = 0
     itt: int = 0
     stat_sn: int = 0
     exp_cmd_sn: int = 0
     max_cmd_sn: int = 0
+    information: bytes = bytes(3)
     data: bytes = b""
 
 

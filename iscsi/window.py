@@ -83,6 +83,17 @@ class CommandWindow(Generic[T]):
             self.held[cmd_sn] = _SKIPPED
             self._pass_skipped()
 
+    def plug(self, cmd_sn: int) -> None:
+        """Count every number below ``cmd_sn`` as received, and let go of what is held there.
+
+        For a reset of the whole target, which ends all commands sent ahead of it, come or not (RFC 7143 4.2.3.3).
+        """
+        if not self.contains(add(cmd_sn, -1)):
+            return
+        while self.exp_cmd_sn != cmd_sn:
+            self.held[self.exp_cmd_sn] = _SKIPPED
+            self._pass_skipped()
+
     def forget(self, unwanted: Callable[[T], bool]) -> None:
         """Let go of held commands, as if they had never come: their connection is gone, and they may be sent again."""
         for cmd_sn, item in list(self.held.items()):

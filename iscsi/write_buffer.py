@@ -179,6 +179,10 @@ class WriteBuffer:
         self._take_unusual(pdu, burst, damaged=True)
         return True
 
+    def abandon(self) -> None:
+        """Nothing of the write is wanted any more; what is on its way is waited for, and nothing more asked for."""
+        self._fail(UNEXPECTED_UNSOLICITED_DATA)
+
     def end_stalled(self) -> None:
         """The open sequences have not ended in time: what is missing of them counts as lost."""
         for burst in list(self.open_bursts):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from iscsi.constants import RESERVED_TAG, RejectReason, TmfFunction, TmfResult
+from iscsi.constants import RESERVED_TAG, RejectReason
 from iscsi.errors import RemoteProtocolError
 from iscsi.framer import BrokenStream, DamagedPdu, LostPdu, RefusedPdu
 from iscsi.pdu import (
@@ -23,11 +23,9 @@ from iscsi.pdu import (
     SnackRequest,
     TextRequest,
     TmfRequest,
-    TmfResponse,
 )
 from target.logout import log_out
 from target.management import manage
-from target.reassignment import reassign
 from target.snack import on_snack
 
 if TYPE_CHECKING:
@@ -71,6 +69,8 @@ def _numbered(connection: TargetConnection, pdu: Any) -> None:
     window = connection.window
     if pdu.immediate or window.take_next(pdu.cmd_sn):
         deliver(connection, pdu)
+        if connection.session.tasks is not None:
+            connection.tasks.settle()
     else:
         window.hold(pdu.cmd_sn, (connection, pdu))
     if window.held:
@@ -115,7 +115,7 @@ def _nop_out(connection: TargetConnection, pdu: NopOut) -> None:
         return  # the answer to our ping; hearing it was all
     room = connection.params.peer_max_recv_data_segment_length
     numbers = connection.numbers(connection.take_stat_sn())
-    connection.send(NopIn(itt=pdu.itt, lun=pdu.lun, data=pdu.data[:room], **numbers))
+    connection.send(NopIn(itt=pdu.itt, data=pdu.data[:room], **numbers))
 
 
 def _text(connection: TargetConnection, pdu: TextRequest) -> None:
@@ -137,15 +137,7 @@ def _logout(connection: TargetConnection, pdu: LogoutRequest) -> None:
 
 def _task_management(connection: TargetConnection, pdu: TmfRequest) -> None:
     _release(connection, pdu)
-    if pdu.function == TmfFunction.TASK_REASSIGN:
-        reassign(connection, pdu)
-        return
-    result = manage(connection.group, connection.session, connection, pdu)
-    numbers = connection.numbers(connection.take_stat_sn())
-    connection.send(TmfResponse(response=result, itt=pdu.itt, **numbers))
-    if pdu.function == TmfFunction.TARGET_COLD_RESET and result is TmfResult.FUNCTION_COMPLETE:
-        connection.session.abandon("target cold reset", but=connection)
-        connection.close("target cold reset")
+    manage(connection, pdu)
 
 
 def _release(connection: TargetConnection, pdu: Any) -> None:

@@ -1,91 +1,248 @@
-"""Task management functions, and what each is answered (RFC 7143 11.5, 11.6; SAM-5 7).
+"""Task management functions, and what each is answered (RFC 7143 4.2.3, 11.5, 11.6; RFC 7144 for 9 to 12; SAM-5 7).
 
-TASK REASSIGN, which is no SCSI function, is in `target.reassignment`.
+A function over one task, and a question, is answered at once. One over many tasks ends them first: with TaskReporting
+RFC3720 or ResponseFence that takes until the data they have asked for has come, with FastAbort the array drops them
+and tells the connections that did not ask by an Asynchronous Message (4.2.3.4). In either case the commands sent ahead
+of the function have to have arrived; a reset of the target ends those unseen. Once the response is out, no covered task
+is answered any more.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, cast
+
 from iscsi.constants import TmfFunction, TmfResult
 from iscsi.lun import decode_lun
-from iscsi.pdu import TmfRequest
+from iscsi.pdu import TmfRequest, TmfResponse
 from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON, Sense
 from iscsi.serial import lt
-from target.group import Group, Volume
+from target.async_events import report_task_termination
+from target.group import Volume
 from target.lun import LogicalUnit
-from target.session import Carrier, Session
+from target.reassignment import reassign
+from target.session import Session
+from target.tasks import Allegiance
+
+if TYPE_CHECKING:
+    from target.connection import TargetConnection
+
+_NO_INFORMATION: Final = bytes(3)
 
 
-def manage(group: Group, session: Session, connection: Carrier, request: TmfRequest) -> TmfResult:
-    """Carry out one request that came in on ``connection``; return its response code.
+@dataclass(slots=True)
+class Asked:
+    """One request on its way to its response."""
 
-    When it returns, no covered task will be answered any more.
-    """
-    volume = group.volume(session.identity.target_name or "")
+    connection: TargetConnection
+    request: TmfRequest
+    volume: Volume
+    lun: int
+
+    @property
+    def session(self) -> Session:
+        """The session that asks."""
+        return self.connection.session
+
+    @property
+    def unit(self) -> LogicalUnit:
+        """The logical unit the function is about."""
+        unit = self.volume.luns.get(self.lun)
+        assert unit is not None, "the LUN was looked up before"
+        return unit
+
+    def answer(self, result: TmfResult, information: bytes = _NO_INFORMATION) -> None:
+        """Send the response, unless nobody is there for it any more."""
+        connection = self.connection
+        if not connection.closing:
+            numbers = connection.numbers(connection.take_stat_sn())
+            connection.send(TmfResponse(response=result, itt=self.request.itt, information=information, **numbers))
+
+    def sharers(self) -> list[Session]:
+        """Every session of the same target, this one too."""
+        name = self.session.identity.target_name
+        return [other for other in self.connection.group.sessions.all() if other.identity.target_name == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """What a function does; ``level``: the iSCSIProtocolLevel it takes."""
+
+    run: Callable[[Asked], None]
+    needs_lun: bool = True
+    level: int = 0
+
+
+def manage(connection: TargetConnection, request: TmfRequest) -> None:
+    """Carry out a request that came in on ``connection``, and answer it, now or when what it covers is over."""
+    session = connection.session
+    volume = connection.group.volume(session.identity.target_name or "")
     assert volume is not None, "a normal session has a volume"
-    lun = decode_lun(request.lun)
-    function = request.function
-    if function in _NEEDS_LUN and volume.luns.get(lun) is None:
-        return TmfResult.LUN_DOES_NOT_EXIST
-    if function == TmfFunction.ABORT_TASK:
-        return _abort_task(session, connection, request)
-    if function == TmfFunction.ABORT_TASK_SET:
-        session.abort_tasks(lun, by=session)
-        return TmfResult.FUNCTION_COMPLETE
-    if function == TmfFunction.CLEAR_TASK_SET:
-        for other in _sessions_of(group, session):
-            if other.abort_tasks(lun, by=session) and other is not session:
-                _unit(volume, lun).disk.attentions.establish(other.nexus, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
-        return TmfResult.FUNCTION_COMPLETE
-    if function == TmfFunction.LOGICAL_UNIT_RESET:
-        _reset(group, session, volume, lun, DEVICE_RESET)
-        return TmfResult.FUNCTION_COMPLETE
-    if function in (TmfFunction.TARGET_WARM_RESET, TmfFunction.TARGET_COLD_RESET):
-        cause = BUS_RESET if function == TmfFunction.TARGET_WARM_RESET else POWER_ON
-        for number in volume.luns.numbers:
-            _reset(group, session, volume, number, cause)
-        if function == TmfFunction.TARGET_COLD_RESET:
-            # As a power cycle: every session of the target ends (11.5.1), this one by its owner after the response.
-            for other in _sessions_of(group, session):
-                group.end(other)
-                if other is not session:
-                    other.abandon("target cold reset")
-        return TmfResult.FUNCTION_COMPLETE
-    return TmfResult.FUNCTION_NOT_SUPPORTED
+    asked = Asked(connection, request, volume, decode_lun(request.lun))
+    function = _FUNCTIONS.get(request.function)
+    if function is None or session.params.iscsi_protocol_level < function.level:
+        asked.answer(TmfResult.FUNCTION_NOT_SUPPORTED)
+    elif function.needs_lun and volume.luns.get(asked.lun) is None:
+        asked.answer(TmfResult.LUN_DOES_NOT_EXIST)
+    else:
+        function.run(asked)
 
 
-_NEEDS_LUN = (
-    TmfFunction.ABORT_TASK,
-    TmfFunction.ABORT_TASK_SET,
-    TmfFunction.CLEAR_TASK_SET,
-    TmfFunction.LOGICAL_UNIT_RESET,
-)
+# -- one task ----------------------------------------------------------------------------------------------------------
 
 
-def _abort_task(session: Session, connection: Carrier, request: TmfRequest) -> TmfResult:
+def _abort_task(asked: Asked) -> None:
     """Answer "complete" for an earlier command that is on its way, too: its CmdSN then counts as received (11.6.1)."""
-    window = session.window
-    assert session.tasks is not None, "a normal session has tasks"
-    if session.tasks.abort(request.referenced_task_tag, connection):
-        return TmfResult.FUNCTION_COMPLETE
-    if window.contains(request.ref_cmd_sn) and lt(request.ref_cmd_sn, request.cmd_sn):
-        window.skip(request.ref_cmd_sn)  # what waited behind it is delivered after the response
-        return TmfResult.FUNCTION_COMPLETE
-    return TmfResult.TASK_DOES_NOT_EXIST
+    request, connection, window = asked.request, asked.connection, asked.session.window
+    result = TmfResult.FUNCTION_COMPLETE
+    if not connection.tasks.abort(request.referenced_task_tag, connection):
+        if window.contains(request.ref_cmd_sn) and lt(request.ref_cmd_sn, request.cmd_sn):
+            window.skip(request.ref_cmd_sn)  # what waited behind it is delivered after the response
+        else:
+            result = TmfResult.TASK_DOES_NOT_EXIST
+    asked.answer(result)
 
 
-def _reset(group: Group, session: Session, volume: Volume, lun: int, cause: Sense) -> None:
-    """Every initiator's tasks on the unit end; each nexus is told by a unit attention, see `LogicalUnit.reset`."""
-    for other in _sessions_of(group, session):
-        other.abort_tasks(lun, by=session)
-    _unit(volume, lun).reset(cause, by=session.nexus)
+def _task_reassign(asked: Asked) -> None:
+    """No SCSI function: see `target.reassignment`."""
+    reassign(asked.connection, asked.request)
 
 
-def _unit(volume: Volume, lun: int) -> LogicalUnit:
-    unit = volume.luns.get(lun)
-    assert unit is not None, "the LUN was looked up before"
-    return unit
+# -- questions (RFC 7144) ----------------------------------------------------------------------------------------------
 
 
-def _sessions_of(group: Group, session: Session) -> list[Session]:
-    name = session.identity.target_name
-    return [other for other in group.sessions.all() if other.identity.target_name == name]
+def _query_task(asked: Asked) -> None:
+    there = asked.connection.tasks.find(asked.request.referenced_task_tag)
+    asked.answer(TmfResult.FUNCTION_SUCCEEDED if there else TmfResult.FUNCTION_COMPLETE)
+
+
+def _query_task_set(asked: Asked) -> None:
+    some = asked.connection.tasks.at(asked.lun)
+    asked.answer(TmfResult.FUNCTION_SUCCEEDED if some else TmfResult.FUNCTION_COMPLETE)
+
+
+def _query_asynchronous_event(asked: Asked) -> None:
+    """Is a unit attention pending? The information is its sense, and whether more stand behind it (SAM-5 7.9)."""
+    pending = asked.unit.disk.attentions.queue(asked.session.nexus)
+    if not pending:
+        asked.answer(TmfResult.FUNCTION_COMPLETE)
+        return
+    first = pending[0]
+    depth = _MORE_THAN_ONE if len(pending) > 1 else _ONE
+    asked.answer(TmfResult.FUNCTION_SUCCEEDED, bytes((depth | first.key, first.asc, first.ascq)))
+
+
+_ONE: Final = 0x10
+_MORE_THAN_ONE: Final = 0x20
+"""The UADE DEPTH field."""
+
+
+# -- many tasks --------------------------------------------------------------------------------------------------------
+
+
+def _after_tasks(then: Callable[[Asked], None], *, whole_target: bool = False) -> Callable[[Asked], None]:
+    """End this session's tasks that the function covers; ``then`` do the rest, and answer."""
+
+    def run(asked: Asked) -> None:
+        session, request = asked.session, asked.request
+        lun = None if whole_target else asked.lun
+        if whole_target:
+            session.window.plug(request.cmd_sn)
+        told = asked.connection.tasks.at(lun)
+
+        def on_end(over: bool) -> None:
+            if not over:
+                asked.answer(TmfResult.FUNCTION_REJECTED)
+            else:
+                _report(asked, session, told)
+                then(asked)
+                asked.answer(TmfResult.FUNCTION_COMPLETE)
+            session.wake()
+
+        fast = session.params.task_reporting == "FastAbort"
+        asked.connection.tasks.end_tasks(
+            lun, request.cmd_sn, asked.connection, on_end, wait_for_data=not fast and not asked.connection.closing
+        )
+
+    return run
+
+
+def _end_elsewhere(asked: Asked, lun: int, *, attention: Sense | None = None) -> None:
+    """End the tasks other sessions have at the unit."""
+    for other in asked.sharers():
+        if other is asked.session or other.tasks is None:
+            continue
+        told = other.tasks.at(lun)
+        if other.abort_tasks(lun, by=asked.session):
+            _report(asked, other, told)
+            if attention is not None:
+                asked.unit.disk.attentions.establish(other.nexus, attention)
+
+
+def _report(asked: Asked, session: Session, lost: list[tuple[int, Allegiance]]) -> None:
+    """With FastAbort each connection that lost tasks is told, unit by unit, but the one that asked (4.2.3.4)."""
+    if session.params.task_reporting != "FastAbort":
+        return
+    for lun, carrier in dict.fromkeys(lost):
+        if carrier is not asked.connection:
+            report_task_termination(cast("TargetConnection", carrier), lun)
+
+
+def _nothing_more(asked: Asked) -> None:
+    """The tasks were all there was to it."""
+
+
+def _clear_others(asked: Asked) -> None:
+    _end_elsewhere(asked, asked.lun, attention=COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+
+
+def _reset_unit(asked: Asked) -> None:
+    _end_elsewhere(asked, asked.lun)
+    asked.unit.reset(DEVICE_RESET)
+
+
+def _reset_target(asked: Asked, cause: Sense) -> None:
+    for lun, unit in zip(asked.volume.luns.numbers, asked.volume.luns.units(), strict=True):
+        _end_elsewhere(asked, lun)
+        unit.reset(cause)
+
+
+def _warm(asked: Asked) -> None:
+    _reset_target(asked, BUS_RESET)
+
+
+def _cold(asked: Asked) -> None:
+    """As a power cycle: every session of the target ends (11.5.1), this one when the response is out."""
+    _reset_target(asked, POWER_ON)
+    connection, group = asked.connection, asked.connection.group
+    asked.answer(TmfResult.FUNCTION_COMPLETE)
+    for other in asked.sharers():
+        group.end(other)
+        other.abandon("target cold reset", but=connection)
+    connection.close("target cold reset")
+
+
+def _lose_nexus(asked: Asked) -> None:
+    """I_T NEXUS RESET: what the loss of the nexus clears is cleared, and the session goes on (RFC 7144 6.1)."""
+    for unit in asked.volume.luns.units():
+        unit.nexus_lost(asked.session.nexus)
+
+
+_FUNCTIONS: Final[Mapping[int, Function]] = MappingProxyType(
+    {
+        TmfFunction.ABORT_TASK: Function(_abort_task),
+        TmfFunction.ABORT_TASK_SET: Function(_after_tasks(_nothing_more)),
+        TmfFunction.CLEAR_TASK_SET: Function(_after_tasks(_clear_others)),
+        TmfFunction.LOGICAL_UNIT_RESET: Function(_after_tasks(_reset_unit)),
+        TmfFunction.TARGET_WARM_RESET: Function(_after_tasks(_warm, whole_target=True), needs_lun=False),
+        TmfFunction.TARGET_COLD_RESET: Function(_after_tasks(_cold, whole_target=True), needs_lun=False),
+        TmfFunction.TASK_REASSIGN: Function(_task_reassign, needs_lun=False),
+        TmfFunction.QUERY_TASK: Function(_query_task, level=2),
+        TmfFunction.QUERY_TASK_SET: Function(_query_task_set, level=2),
+        TmfFunction.I_T_NEXUS_RESET: Function(_after_tasks(_lose_nexus, whole_target=True), needs_lun=False, level=2),
+        TmfFunction.QUERY_ASYNC_EVENT: Function(_query_asynchronous_event, level=2),
+    }
+)
+"""CLEAR ACA is not among them: the array has no auto contingent allegiance (NormACA is zero)."""

@@ -20,6 +20,7 @@ from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
 from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
 from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, MEDIUM_WRITE_ERROR, UNEXPECTED_UNSOLICITED_DATA, Sense
+from iscsi.serial import lt
 from iscsi.window import CommandWindow
 from iscsi.write_buffer import Burst, WriteBuffer
 from target.answers import Recipient, answer_bidirectional, answer_read, respond
@@ -28,6 +29,7 @@ from target.disk import MAX_TRANSFER_BYTES
 from target.faults import Luns
 from target.flush import Flush
 from target.nexus import Nexus
+from target.task_barrier import Barrier
 
 MAX_IMMEDIATE_TASKS = 8
 """Immediate commands a session may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
@@ -62,6 +64,8 @@ class WaitingWrite:
     read_length: int
     buffer: WriteBuffer
     connection: Allegiance
+    doomed: bool = False
+    """It has been ended by task management; only the data on its way is waited for."""
 
 
 @dataclass(slots=True)
@@ -86,6 +90,7 @@ class TaskSet:
     __slots__ = (
         "_admitted",
         "_admitted_bytes",
+        "_barriers",
         "_buffer_bytes",
         "_next_ttt",
         "_on_preempt",
@@ -115,6 +120,7 @@ class TaskSet:
         self._overdue: dict[int, int] = {}  # those whose data must end, and by when
         self._suspended: dict[int, int] = {}  # those whose connection is gone, and the bytes each may hold
         self._next_ttt = 0
+        self._barriers: list[Barrier] = []
 
     @property
     def waiting(self) -> int:
@@ -124,6 +130,8 @@ class TaskSet:
     def start(self, command: ScsiCommand, connection: Allegiance) -> None:
         """A command is due (in CmdSN order, or immediate), and came in on ``connection``."""
         if self._waiting and self._reject(command, connection):
+            return
+        if self._barriers and self._ended_before_it_began(command):
             return
         if not command.write:
             if not command.final:
@@ -221,7 +229,12 @@ class TaskSet:
             if isinstance(write, WaitingWrite) and self._overdue.pop(itt, None) is not None:
                 write.buffer.end_stalled()
                 self._go_on(write)
-        return min(self._overdue.values(), default=None)
+        for barrier in [barrier for barrier in self._barriers if barrier.deadline_ns <= now_ns]:
+            if barrier in self._barriers:
+                self._barriers.remove(barrier)
+                barrier.on_end(not lt(self._window.exp_cmd_sn, barrier.cmd_sn))
+        deadlines = [*self._overdue.values(), *(barrier.deadline_ns for barrier in self._barriers)]
+        return min(deadlines, default=None)
 
     def abort(self, itt: int, connection: Allegiance) -> bool:
         """Forget one waiting task of this connection; no response will be sent for it. False when there is none."""
@@ -231,7 +244,67 @@ class TaskSet:
         self._forget(itt)
         self._release(task.command)
         self._admit()
+        self.settle()
         return True
+
+    def find(self, itt: int) -> bool:
+        """True while a task with this tag waits here."""
+        return itt in self._waiting
+
+    def at(self, lun: int | None) -> list[tuple[int, Allegiance]]:
+        """What waits at a LUN, or at any: its LUN and connection, task by task."""
+        found = [(decode_lun(task.command.lun), task.connection) for task in self._waiting.values()]
+        return [each for each in found if lun is None or each[0] == lun]
+
+    def end_tasks(
+        self,
+        lun: int | None,
+        cmd_sn: int,
+        connection: Allegiance,
+        on_end: Callable[[bool], None],
+        *,
+        wait_for_data: bool,
+    ) -> None:
+        """End the tasks at one LUN, or all, that were sent ahead of the task management function with ``cmd_sn``.
+
+        ``on_end`` is called when they are over: at once, or when the data they asked for has come (unless
+        ``wait_for_data`` is False, as FastAbort has it) and every command ahead of the function has arrived. It is told
+        False when one of those did not come in time.
+        """
+        covered = [task for task in self._waiting.values() if lun is None or decode_lun(task.command.lun) == lun]
+        barrier = Barrier(lun, cmd_sn, 0, on_end)
+        for task in covered:
+            coming = task.command.itt not in self._suspended  # else its connection is gone
+            if wait_for_data and coming and isinstance(task, WaitingWrite) and task.buffer.data_due:
+                task.doomed = True
+                task.buffer.abandon()
+                barrier.waits[task.command.itt] = None
+                self._queued.pop(task.command.itt, None)
+                self._set_overdue(task)
+            else:
+                self._forget(task.command.itt)
+                self._release(task.command)
+        self._admit()
+        if barrier.waits or lt(self._window.exp_cmd_sn, cmd_sn):
+            barrier.deadline_ns = connection.data_deadline()
+            self._barriers.append(barrier)
+        else:
+            on_end(True)
+
+    def settle(self) -> None:
+        """Something has come or ended: task management that waited for it goes on."""
+        for barrier in list(self._barriers):
+            if not barrier.waits and not lt(self._window.exp_cmd_sn, barrier.cmd_sn) and barrier in self._barriers:
+                self._barriers.remove(barrier)
+                barrier.on_end(True)
+
+    def _ended_before_it_began(self, command: ScsiCommand) -> bool:
+        """A command that comes after the function that ends it: it takes its number, and nothing else happens."""
+        covered = any(barrier.covers(command) for barrier in self._barriers)
+        if covered:
+            self._release(command)
+        self.settle()
+        return covered
 
     def abort_all(self, lun: int | None = None) -> int:
         """Forget the waiting tasks of one LUN, or of all; return how many there were."""
@@ -243,7 +316,12 @@ class TaskSet:
         Immediate commands are discarded (RFC 7143 7.14). The oldest writes are terminated where all that wait so would
         hold more than ``buffer_bytes``.
         """
-        self._drop(lambda task: task.connection is connection and task.command.immediate)
+        self._drop(
+            lambda task: (
+                task.connection is connection
+                and (task.command.immediate or (isinstance(task, WaitingWrite) and task.doomed))
+            )
+        )
         for itt, task in self._waiting.items():
             if task.connection is connection and isinstance(task, WaitingWrite):
                 self._withdraw(itt)
@@ -291,6 +369,7 @@ class TaskSet:
             self._forget(command.itt)
             self._release(command)
         self._admit()
+        self.settle()
         return dropped
 
     def _go_on(self, write: WaitingWrite) -> None:
@@ -298,7 +377,11 @@ class TaskSet:
         buffer, itt = write.buffer, write.command.itt
         if buffer.complete:
             self._forget(itt)
-            self._end(write)
+            if write.doomed:
+                self._release(write.command)
+                self.settle()
+            else:
+                self._end(write)
             self._admit()
         elif buffer.fault is not None:
             self._set_overdue(write)
@@ -337,6 +420,8 @@ class TaskSet:
         del self._waiting[itt]
         self._suspended.pop(itt, None)
         self._withdraw(itt)
+        for barrier in self._barriers:
+            barrier.waits.pop(itt, None)
 
     def _withdraw(self, itt: int) -> None:
         """The task asks for no data now."""

@@ -69,6 +69,7 @@ FIGURE_NAME = {
     "max_cmd_sn": "MaxCmdSN",
     "ref_cmd_sn": "RefCmdSN",
     "exp_data_sn": "ExpDataSN",
+    "information": "AdditionalResponseInformation",
     "data_sn": "DataSN",
     "r2t_sn": "R2TSN",
     "buffer_offset": "BufferOffset",

@@ -113,7 +113,7 @@ def test_immediate_pdus_do_not_advance_exp_cmd_sn() -> None:
 
 def test_stat_sn_runs_through_all_kinds_of_answers() -> None:
     """`Peer` checks every number; here are all the kinds in one stretch, and an R2T that shows it without using it."""
-    peer = logged_in(make_group(), initial_r2t=True, immediate_data=False)
+    peer = logged_in(make_group(), initial_r2t=True, immediate_data=False, task_reporting=("FastAbort",))
     answers = peer.send(
         peer.read_command(0, 1),
         NopOut(itt=7, cmd_sn=peer.cmd_sn),

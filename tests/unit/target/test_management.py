@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from iscsi import scsi
-from iscsi.constants import RESERVED_TAG, TmfFunction, TmfResult
+from iscsi.constants import RESERVED_TAG, AsyncEvent, TmfFunction, TmfResult
 from iscsi.lun import encode_lun
-from iscsi.pdu import R2T, DataIn, Pdu, ScsiResponse, TmfRequest, TmfResponse
-from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON
+from iscsi.pdu import R2T, AsyncMessage, DataIn, NopIn, NopOut, Pdu, ScsiResponse, TmfRequest, TmfResponse
+from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, NEXUS_LOSS, POWER_ON
+from target.config import Limits
 from target.group import Group
 from tests.support.array import BLOCK, OTHER_HOST, PORTALS, Peer, disk_bytes, isid, logged_in, make_group, volume
 
@@ -103,12 +104,22 @@ def test_abort_task_of_a_command_yet_to_be_sent_does_not_use_up_its_number() -> 
 
 # -- task sets and resets ----------------------------------------------------------------------------------------------
 
+DONE = TmfResult.FUNCTION_COMPLETE
+
+
+def ends(peer: Peer, function: int, *writes: R2T, **changes: Any) -> TmfResult:
+    """Send a request of which the peer's own ``writes`` are in the way, and their data; the response comes last."""
+    assert peer.send(request(peer, function, **changes)) == []
+    for r2t in writes[:-1]:
+        assert peer.answer_r2t(r2t, b"x" * BLOCK) == []
+    return result(peer.answer_r2t(writes[-1], b"x" * BLOCK))
+
 
 def test_abort_task_set_ends_the_tasks_of_this_session_only() -> None:
     group = make_group()
     (one, write_of_one), (two, write_of_two) = writer(group, 1), writer(group, 2)
-    assert result(one.send(request(one, TmfFunction.ABORT_TASK_SET))) is TmfResult.FUNCTION_COMPLETE
-    assert is_aborted(one, write_of_one)
+    assert ends(one, TmfFunction.ABORT_TASK_SET, write_of_one) is DONE
+    assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
     assert not is_aborted(two, write_of_two)
 
 
@@ -116,8 +127,7 @@ def test_clear_task_set_ends_the_tasks_of_all_and_tells_those_that_lost_some() -
     group = make_group()
     (one, write_of_one), (two, write_of_two) = writer(group, 1), writer(group, 2)
     idle = logged_in(group, isid=isid(3))
-    assert result(one.send(request(one, TmfFunction.CLEAR_TASK_SET))) is TmfResult.FUNCTION_COMPLETE
-    assert is_aborted(one, write_of_one)
+    assert ends(one, TmfFunction.CLEAR_TASK_SET, write_of_one) is DONE
     assert is_aborted(two, write_of_two)
     assert one.test_unit_ready() is None
     assert two.test_unit_ready() == COMMANDS_CLEARED_BY_ANOTHER_INITIATOR
@@ -135,16 +145,161 @@ def test_clear_task_set_ends_the_tasks_of_all_and_tells_those_that_lost_some() -
 def test_a_reset_ends_all_tasks_and_every_other_host_is_told(function: TmfFunction, told: object) -> None:
     group = make_group()
     (one, write_of_one), (two, write_of_two) = writer(group, 1), writer(group, 2, name=OTHER_HOST)
-    assert result(one.send(request(one, function))) is TmfResult.FUNCTION_COMPLETE
+    assert ends(one, function, write_of_one) is DONE
     cold = function is TmfFunction.TARGET_COLD_RESET
     assert two.abandoned is cold
     assert one.connection.closing is cold
     if cold:
         assert two.hear() == []
         return
-    assert is_aborted(one, write_of_one)
     assert is_aborted(two, write_of_two)
     assert two.test_unit_ready() == told
+
+
+# -- what a function over many tasks waits for -------------------------------------------------------------------------
+
+
+def test_data_on_its_way_is_waited_for_and_no_more_is_asked_for() -> None:
+    """RFC 7143 4.2.3.3: the initiator goes on answering R2Ts, and the response follows the last of the data."""
+    group = make_group(limits=Limits(max_burst_length=512, first_burst_length=512))
+    peer = logged_in(group, initial_r2t=True, immediate_data=False, max_outstanding_r2t=2)
+    first, second = peer.send(peer.write_command(0, 3))
+    assert isinstance(first, R2T)
+    assert isinstance(second, R2T)
+    assert ends(peer, TmfFunction.ABORT_TASK_SET, first, second) is DONE
+    assert disk_bytes(group, 0, 3 * BLOCK) == bytes(3 * BLOCK)
+
+
+def test_data_that_does_not_come_is_waited_for_no_longer_than_all_other_data() -> None:
+    """An initiator with FastAbort that was not agreed on, as open-iscsi has it by default."""
+    group = make_group(limits=Limits(data_timeout_s=3.0))
+    peer, write = writer(group)
+    assert peer.send(request(peer, TmfFunction.LOGICAL_UNIT_RESET)) == []
+    assert peer.pass_time(2.9) == []
+    assert result(peer.pass_time(0.2)) is DONE
+    assert is_aborted(peer, write)
+
+
+def test_with_fast_abort_nothing_is_waited_for() -> None:
+    group = make_group()
+    peer, write = writer(group, task_reporting=("FastAbort",))
+    assert result(peer.send(request(peer, TmfFunction.ABORT_TASK_SET))) is DONE
+    assert is_aborted(peer, write)
+
+
+def test_a_task_that_comes_later_is_not_covered() -> None:
+    group = make_group()
+    peer, write = writer(group)
+    assert peer.send(request(peer, TmfFunction.ABORT_TASK_SET)) == []
+    (data,) = peer.send(peer.read_command(0, 1))
+    assert isinstance(data, DataIn)
+    assert result(peer.answer_r2t(write, b"x" * BLOCK)) is DONE
+
+
+@pytest.mark.parametrize(
+    "function", [TmfFunction.ABORT_TASK_SET, TmfFunction.CLEAR_TASK_SET, TmfFunction.LOGICAL_UNIT_RESET]
+)
+def test_commands_sent_ahead_that_have_not_arrived_are_waited_for_and_ended(function: TmfFunction) -> None:
+    """Held behind a gap or still missing, they are covered all the same (4.2.3.3 b)."""
+    group = make_group(luns=2)
+    peer = logged_in(group)
+    late, held = peer.write_command(0, 1, data=b"x" * BLOCK), peer.write_command(1, 1, data=b"x" * BLOCK)
+    elsewhere = peer.read_command(0, 1, lun=encode_lun(1))
+    assert peer.send(held, elsewhere, request(peer, function)) == []
+    response, *others = peer.send(late)
+    answers = [response, *others]
+    assert [answer for answer in answers if isinstance(answer, TmfResponse)], answers
+    assert not [answer for answer in answers if getattr(answer, "itt", 0) in (late.itt, held.itt)]
+    assert [answer for answer in answers if getattr(answer, "itt", 0) == elsewhere.itt], "the other unit's goes on"
+    assert disk_bytes(group, 0, 2 * BLOCK) == bytes(2 * BLOCK)
+    assert peer.connection.window.in_use == 0
+
+
+def test_a_gap_may_be_filled_by_something_that_is_no_command() -> None:
+    peer = logged_in(make_group())
+    number = peer.take_cmd_sn()
+    assert peer.send(request(peer, TmfFunction.ABORT_TASK_SET)) == []
+    answers = peer.send(NopOut(itt=5, immediate=False, cmd_sn=number))
+    assert {type(answer) for answer in answers} == {NopIn, TmfResponse}
+
+
+def test_a_command_that_never_comes_has_the_function_rejected() -> None:
+    peer = logged_in(make_group(limits=Limits(data_timeout_s=3.0)))
+    lost = peer.read_command(0, 1)
+    assert peer.send(request(peer, TmfFunction.LOGICAL_UNIT_RESET)) == []
+    assert result(peer.pass_time(3.1)) is TmfResult.FUNCTION_REJECTED
+    (data,) = peer.send(lost)
+    assert isinstance(data, DataIn), "nothing was ended"
+
+
+@pytest.mark.parametrize("function", [TmfFunction.TARGET_WARM_RESET, TmfFunction.TARGET_COLD_RESET])
+def test_a_reset_of_the_target_ends_commands_sent_ahead_unseen(function: TmfFunction) -> None:
+    """They count as received (4.2.3.3 b): what comes of them later is a duplicate."""
+    group = make_group()
+    peer = logged_in(group)
+    late, held = peer.write_command(0, 1, data=b"x" * BLOCK), peer.write_command(1, 1, data=b"x" * BLOCK)
+    assert peer.send(held) == []
+    assert result(peer.send(request(peer, function))) is DONE
+    assert peer.send(late) == []
+    assert disk_bytes(group, 0, 2 * BLOCK) == bytes(2 * BLOCK)
+    if function is TmfFunction.TARGET_WARM_RESET:
+        assert peer.exp_cmd_sn == peer.cmd_sn
+
+
+def test_with_fast_abort_those_who_did_not_ask_are_told_unit_by_unit() -> None:
+    """Async event 5, to each connection that lost a task; it is answered with a NOP-Out (4.2.3.4, 11.9.1)."""
+    group = make_group(luns=2)
+    one = logged_in(group, isid=isid(1))
+    two, _ = writer(group, 2, task_reporting=("FastAbort",))
+    (other_unit,) = two.send(two.write_command(0, 1, lun=encode_lun(1)))
+    assert isinstance(other_unit, R2T)
+    old_style, _ = writer(group, 3)
+    assert result(one.send(request(one, TmfFunction.TARGET_WARM_RESET))) is DONE
+    events = [answer for answer in two.hear() if isinstance(answer, AsyncMessage)]
+    assert [(event.event, event.lun) for event in events] == [
+        (AsyncEvent.TASK_TERMINATION, encode_lun(0)),
+        (AsyncEvent.TASK_TERMINATION, encode_lun(1)),
+    ]
+    assert two.send(NopOut(itt=RESERVED_TAG, ttt=RESERVED_TAG, cmd_sn=two.cmd_sn)) == []
+    assert not [answer for answer in old_style.hear() if isinstance(answer, AsyncMessage)]
+
+
+# -- questions ---------------------------------------------------------------------------------------------------------
+
+
+def test_query_task_and_query_task_set() -> None:
+    group = make_group(luns=2)
+    peer, write = writer(group, iscsi_protocol_level=2)
+    for tag, lun, known in ((write.itt, 0, True), (0x777, 0, False)):
+        tmf = request(peer, TmfFunction.QUERY_TASK, referenced_task_tag=tag, lun=encode_lun(lun))
+        assert result(peer.send(tmf)) is (TmfResult.FUNCTION_SUCCEEDED if known else DONE)
+    for lun, some in ((0, True), (1, False)):
+        tmf = request(peer, TmfFunction.QUERY_TASK_SET, lun=encode_lun(lun))
+        assert result(peer.send(tmf)) is (TmfResult.FUNCTION_SUCCEEDED if some else DONE)
+
+
+def test_query_asynchronous_event_gives_the_sense_and_whether_there_is_more() -> None:
+    group = make_group()
+    asker, peer = logged_in(group, isid=isid(1), iscsi_protocol_level=2), logged_in(group, isid=isid(2))
+    query = request(asker, TmfFunction.QUERY_ASYNC_EVENT)
+    (none,) = asker.send(query)
+    assert isinstance(none, TmfResponse)
+    assert (none.response, none.information) == (DONE, bytes(3))
+    peer.send(request(peer, TmfFunction.LOGICAL_UNIT_RESET))
+    (one,) = asker.send(query)
+    assert isinstance(one, TmfResponse)
+    assert (one.response, one.information) == (TmfResult.FUNCTION_SUCCEEDED, b"\x16\x29\x03")
+    assert asker.test_unit_ready() == DEVICE_RESET, "a question takes nothing away"
+
+
+def test_i_t_nexus_reset_is_a_nexus_loss_and_the_session_goes_on() -> None:
+    group = make_group()
+    peer, write = writer(group, iscsi_protocol_level=2)
+    other, other_write = writer(group, 2)
+    assert ends(peer, TmfFunction.I_T_NEXUS_RESET, write) is DONE
+    assert not is_aborted(other, other_write)
+    assert peer.test_unit_ready() == NEXUS_LOSS
+    assert peer.test_unit_ready() is None
 
 
 def test_a_reset_of_one_unit_leaves_the_other_alone() -> None:
@@ -177,6 +332,9 @@ def test_a_reset_does_not_reach_other_targets() -> None:
         (TmfFunction.CLEAR_ACA, TmfResult.FUNCTION_NOT_SUPPORTED),
         (TmfFunction.TASK_REASSIGN, TmfResult.REASSIGNMENT_NOT_SUPPORTED),
         (TmfFunction.QUERY_TASK, TmfResult.FUNCTION_NOT_SUPPORTED),  # iSCSIProtocolLevel 2 has not been agreed on
+        (TmfFunction.QUERY_TASK_SET, TmfResult.FUNCTION_NOT_SUPPORTED),
+        (TmfFunction.I_T_NEXUS_RESET, TmfResult.FUNCTION_NOT_SUPPORTED),
+        (TmfFunction.QUERY_ASYNC_EVENT, TmfResult.FUNCTION_NOT_SUPPORTED),
         (0x7F, TmfResult.FUNCTION_NOT_SUPPORTED),
     ],
 )

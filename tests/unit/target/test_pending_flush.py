@@ -149,7 +149,7 @@ def abort_task(peer: Peer, command: ScsiCommand) -> TmfRequest:
     )
 
 
-def reset_unit(peer: Peer, command: ScsiCommand) -> TmfRequest:
+def reset_unit(peer: Peer, command: ScsiCommand | None = None) -> TmfRequest:
     return TmfRequest(function=TmfFunction.LOGICAL_UNIT_RESET, itt=peer.next_itt(), cmd_sn=peer.cmd_sn, immediate=True)
 
 
@@ -186,7 +186,7 @@ def test_a_new_task_with_the_tag_of_an_aborted_one_is_not_answered_by_its_flush(
 def test_a_reset_by_another_session_ends_it(group: Group, peer: Peer, store: SlowStore) -> None:
     other = logged_in(group, isid=isid(2))
     peer.send(synchronize(peer))
-    other.send(reset_unit(other, synchronize(other)))
+    other.send(reset_unit(other))
     store.offload.run()
     assert [type(pdu) for pdu in peer.hear()] == [NopIn], "its place in the window has to be told"
     (answer,) = peer.send(peer.command(scsi.test_unit_ready()))
