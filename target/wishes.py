@@ -22,7 +22,7 @@ def array_wishes(limits: Limits) -> OperationalKeys:
         max_outstanding_r2t=16,
         data_pdu_in_order=False,
         data_sequence_in_order=False,
-        task_reporting=("FastAbort", "ResponseFence", "RFC3720"),
+        task_reporting=("RFC3720", "ResponseFence", "FastAbort"),
         iscsi_protocol_level=2,
         error_recovery_level=limits.error_recovery_level,
     )

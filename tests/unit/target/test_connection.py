@@ -48,7 +48,7 @@ def test_a_ping_is_echoed_as_far_as_the_initiator_takes_it() -> None:
     peer = logged_in(make_group(), max_recv_data_segment_length=512)
     (answer,) = peer.send(NopOut(itt=7, lun=5, cmd_sn=peer.cmd_sn, data=bytes(range(256)) * 4))
     assert isinstance(answer, NopIn)
-    assert (answer.itt, answer.ttt, answer.lun) == (7, RESERVED_TAG, 5)
+    assert (answer.itt, answer.ttt, answer.lun) == (7, RESERVED_TAG, 0), "the LUN goes with a transfer tag (11.19)"
     assert answer.data == bytes(range(256)) * 2
 
 
