@@ -38,7 +38,7 @@ Pair = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class ConnectionLoad:
     """One connection as the balancer sees it. ``weight`` in bytes per second, of `weight`; ``portal`` is where it is,
-    or where it is going. One that ``stays`` has come too lately to be moved again."""
+    or where it is going. One that ``stays`` has come too lately to be moved, or shares its session with others."""
 
     number: int
     pair: Pair

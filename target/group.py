@@ -10,7 +10,7 @@ connection was asked to move goes where it was asked to go: see `target.moves`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_gate import LoginIdentity
@@ -164,7 +164,7 @@ class Group:
         asked = Placement(
             identity.initiator_name, identity.target_name or "", source, self._redirects, self.config.fixed_portal
         )
-        note = self.moves.of(identity, now_ns)
+        note = self.moves.claim(identity, source, now_ns, lambda isid: self._lives(identity, isid))
         choice = None if note is None else _moved(note, loads)
         if choice is None:
             candidates = [load for load in loads if note is None or load.address != note.origin]
@@ -173,6 +173,11 @@ class Group:
         self._redirects += 1
         self._tickets.issue(identity, choice.address, now_ns)
         return choice.address, choice.reason
+
+    def _lives(self, identity: LoginIdentity, isid: bytes) -> bool:
+        """Whether the same host and volume have a session with this ISID that has a connection."""
+        session = self.sessions.find(replace(identity, isid=isid), self.config.tpgt)
+        return session is not None and session.state is not SessionState.FAILED
 
     def take_ticket(self, identity: LoginIdentity, portal: str, now_ns: int) -> bool:
         """True when this login was redirected to ``portal``; the ticket is used up."""

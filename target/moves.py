@@ -1,12 +1,14 @@
 """Connections that were asked to log out so that their next login leads elsewhere.
 
 Whoever asks leaves a *note*: where the connection was, where it should go (or only: not back), and why. The login that
-follows, by the same initiator to the same target with the same ISID, finds it. The note is good until that login is
-complete or its time is over; while it stands, the connection counts where it is going.
+follows, by the same initiator to the same target with the same ISID, finds it. Some initiators (libiscsi) take a new
+ISID for every login; theirs is told by its source address, once the session with the old ISID is gone. The note is good
+until that login is complete or its time is over; while it stands, the connection counts where it is going.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from iscsi.login_gate import LoginIdentity
@@ -17,8 +19,11 @@ MAX_NOTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A connection is to leave ``origin``; ``destination`` None means that the next login finds another place."""
+    """A connection from ``source`` is to leave ``origin``; ``destination`` None means that the next login finds another
+    place.
+    """
 
+    source: str
     origin: str
     destination: str | None
     reason: str
@@ -50,6 +55,22 @@ class Moves:
         if note is None or note.expires_ns > now_ns:
             return note
         del self._notes[_name(identity)]
+        return None
+
+    def claim(self, identity: LoginIdentity, source: str, now_ns: int, lives: Callable[[bytes], bool]) -> Note | None:
+        """The note for a login that has come: its own, or else the oldest one left for a session from its source that
+        does not live any more, which hereby becomes its own. ``lives`` tells of an ISID of this host and volume.
+        """
+        own = self.of(identity, now_ns)
+        if own is not None:
+            return own
+        for name, note in list(self._notes.items()):
+            if note.expires_ns <= now_ns:
+                del self._notes[name]
+            elif name[:2] == _name(identity)[:2] and note.source == source and not lives(name[2]):
+                del self._notes[name]
+                self.write(identity, note)
+                return note
         return None
 
     def done(self, identity: LoginIdentity) -> None:

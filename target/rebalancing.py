@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass
 
 from target import balancer
+from target.absences import Absences, PathName, Presence
 from target.balancer import ConnectionLoad, Pair, Settled
 from target.config import ArrayKind
 from target.decisions import BY_OPERATOR, Decision, Kind, about_array
@@ -18,15 +19,6 @@ from target.moves import Note
 from target.placement import STICKY
 from target.server import ArrayProtocol, ArrayServer
 from target.session import Session
-
-AWAY_S = 300.0
-"""A path that ended and has not come back counts as away for so long; then the host is taken to have given it up."""
-
-MAX_AWAY = 4096
-"""Paths remembered as away; the one lost first is forgotten first."""
-
-PathName = tuple[str, str, bytes]
-"""Initiator, target, ISID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +38,7 @@ class Rebalancing:
         self._group = server.group
         self._settings = server.group.config.balancing
         self._marks: dict[int, _Mark] = {}
-        self._away: dict[PathName, int] = {}
+        self._absences = Absences()
         self._timer: asyncio.TimerHandle | None = None
         self._told: Settled | None = None
         server.on_leave = self._left
@@ -65,7 +57,7 @@ class Rebalancing:
     def start_over(self) -> None:
         """Forget what was measured and who is away: the connections are not the same any more."""
         self._marks.clear()
-        self._away.clear()
+        self._absences.clear()
 
     def rebalance(self, within_s: int) -> list[Decision]:
         """Look now, by order of the operator: the moves, and one decision when nothing or nothing more is moved."""
@@ -103,8 +95,8 @@ class Rebalancing:
         if session is None or session.discovery:
             protocol.request_logout(within_s)
             return []
-        lifetime_ns = round((within_s + self._group.config.limits.ticket_lifetime_s) * 1e9)
-        self._group.moves.write(session.identity, Note(protocol.local, destination, reason, self._now() + lifetime_ns))
+        until_ns = self._now() + round((within_s + self._group.config.limits.ticket_lifetime_s) * 1e9)
+        self._group.moves.write(session.identity, Note(protocol.source, protocol.local, destination, reason, until_ns))
         decision = Decision(
             session.identity.initiator_name,
             session.identity.target_name or "",
@@ -134,35 +126,33 @@ class Rebalancing:
         marks: dict[int, _Mark] = {}
         loads: list[ConnectionLoad] = []
         protocols: dict[int, ArrayProtocol] = {}
-        present: dict[PathName, None] = {}
-        away: dict[Pair, None] = {}
+        present: list[Presence] = []
+        moving: dict[Pair, None] = {}
         for protocol in self._server.connections():
             session = protocol.session
             if session is None or session.discovery:
                 continue
-            present[_name(session)] = None
+            name = _name(session)
+            fresh = protocol.number not in self._marks
+            present.append(Presence(name, protocol.source, protocol.since_ns, fresh))
             protocols[protocol.number] = protocol
             mark = _Mark(now_ns, protocol.answered, protocol.received_bytes + protocol.sent_bytes)
             marks[protocol.number] = mark
             note = self._group.moves.of(session.identity, now_ns)
             if note is not None:
-                away[_name(session)[:2]] = None
+                moving[name[:2]] = None
             loads.append(
                 ConnectionLoad(
                     protocol.number,
-                    _name(session)[:2],
+                    name[:2],
                     protocol.local if note is None or note.destination is None else note.destination,
                     self._weight(protocol, mark),
-                    now_ns - protocol.since_ns < rest_ns,
+                    session.shared or now_ns - protocol.since_ns < rest_ns,
                 )
             )
         self._marks = marks
-        for name, lost_ns in list(self._away.items()):
-            if name in present or now_ns - lost_ns > round(AWAY_S * 1e9):
-                del self._away[name]
-            else:
-                away[name[:2]] = None
-        return loads, list(away), protocols
+        away = [*moving, *self._absences.missing(present, now_ns)]
+        return loads, away, protocols
 
     def _weight(self, protocol: ArrayProtocol, mark: _Mark) -> int:
         before = self._marks.get(protocol.number)
@@ -179,10 +169,7 @@ class Rebalancing:
         session = protocol.session
         if session is None or session.discovery:
             return
-        self._away.pop(_name(session), None)
-        if len(self._away) >= MAX_AWAY:
-            del self._away[next(iter(self._away))]
-        self._away[_name(session)] = self._now()
+        self._absences.left(_name(session), protocol.source, self._now())
 
     def _now(self) -> int:
         return round(asyncio.get_running_loop().time() * 1e9)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iscsi.login_gate import LoginIdentity
+from target.group import Group
 from target.moves import Note
 from target.placement import POLICIES, STICKY
 from tests.support.array import GROUP_ADDRESS, HOST, PORTALS, SOURCE, VOLUME, Peer, isid, make_group
@@ -44,11 +45,11 @@ def test_a_login_is_sent_where_it_may_go_and_not_back_to_where_it_was_asked_to_l
             case "login", [number, portal]:
                 Peer(group, portal).login(isid=isid(int(number)))
             case "ask", [number, origin, destination]:
-                note = Note(origin, destination if destination != origin else None, "because", now_ns + 10)
+                note = Note(SOURCE, origin, destination if destination != origin else None, "because", now_ns + 10)
                 group.moves.write(identity(int(number)), note)
             case "place", [number, arrived_at]:
                 who = identity(int(number))
-                note_or_none = group.moves.of(who, now_ns)
+                note_or_none = group.moves.claim(who, SOURCE, now_ns, lambda isid: lives(group, isid))
                 usable = [portal for portal in PORTALS if group.takes_logins(portal) and portal != arrived_at]
                 placed = group.place(who, SOURCE, now_ns, arrived_at)
                 if not usable:
@@ -68,3 +69,7 @@ def test_a_login_is_sent_where_it_may_go_and_not_back_to_where_it_was_asked_to_l
 
 def identity(number: int) -> LoginIdentity:
     return LoginIdentity(HOST, VOLUME, False, isid(number), 0, 0)
+
+
+def lives(group: Group, isid: bytes) -> bool:
+    return any(session.identity.isid == isid for session in group.sessions.all())

@@ -139,6 +139,23 @@ def test_a_moved_connection_is_led_to_the_portal_it_was_moved_to() -> None:
     asyncio.run(main())
 
 
+def test_an_initiator_with_a_new_isid_for_every_login_is_led_there_too() -> None:
+    """libiscsi is one; while both its sessions live, a third from its address is somebody else's."""
+
+    async def main() -> None:
+        async with desk(placement="round-robin") as at:
+            peers = [await at.session(1), await at.session(2)]
+            assert at.operations.rebalance(5)[0].portal == THERE
+            assert await at.led_to(3) == HERE
+            await log_out(peers[0])
+            assert [await at.led_to(4), await at.led_to(5)] == [THERE, THERE]  # 4 may have failed, and try again as 5
+            await at.session(5, THERE)
+            assert await at.led_to(6) in PORTALS
+            assert not at.decisions[-1].reason.startswith("moved from")
+
+    asyncio.run(main())
+
+
 def test_while_a_path_is_on_its_way_the_other_one_is_left_alone() -> None:
     async def main() -> None:
         async with desk() as at:
