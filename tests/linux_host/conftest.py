@@ -28,6 +28,7 @@ NEEDED = {
 """Programs and the packages that bring them."""
 
 _DIRECTORY = pytest.StashKey[Path]()
+_WAITS = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,7 @@ def running_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     lab = None
     try:
         lab = Lab(directory)
+        request.config.stash[_WAITS] = lab.waits
         yield lab
     except ImageError as error:
         lacking(f"no Linux host: {error}")
@@ -71,3 +73,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and directory is not None:
         report.sections.append(("the logs of the array and of the Linux host", f"are in {directory}"))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """How long writes waited when a path was lost."""
+    if waits := config.stash.get(_WAITS, []):
+        terminalreporter.section("longest waits of the Linux host")
+        for line in waits:
+            terminalreporter.line(line)

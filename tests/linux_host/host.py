@@ -23,12 +23,13 @@ class Timers:
 
     A ping is sent after ``noop_interval`` of silence and wants an answer within ``noop_timeout``; ``fast_io_fail``
     later what is stuck on the path goes to another one: multipathd writes its own fast_io_fail_tmo over iscsid's
-    replacement_timeout.
+    replacement_timeout. A login, or an attempt to connect, that gets no answer is given up after ``login``.
     """
 
     noop_interval: int = 5
     noop_timeout: int = 5
     fast_io_fail: int = 5
+    login: int = 15
 
     @property
     def total_s(self) -> int:
@@ -38,7 +39,7 @@ class Timers:
 
 DEFAULT_TIMERS: Final = Timers()
 """Those of Debian's iscsid.conf and of multipathd."""
-FAST_TIMERS: Final = Timers(1, 1, 1)
+FAST_TIMERS: Final = Timers(1, 1, 1, login=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,13 @@ class Written:
     wrong: list[str]
 
 
+def all_is_well(written: Written) -> None:
+    """No write failed, and everything reads back as it was last written."""
+    assert written.errors == []
+    assert written.wrong == []
+    assert written.read_back > 0
+
+
 def wait_until(ready: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
     """Look again and again; AssertionError names what did not come about."""
     deadline = time.monotonic() + limit_s
@@ -91,9 +99,11 @@ class LinuxHost:
 
     def set_node(self, volume: VolumeIdentity, **settings: str | int) -> None:
         """Change settings of a volume's records; a name's dots are written as ``__`` and ``[0]`` as ``0``."""
-        for name, value in settings.items():
-            key = name.replace("__", ".").replace("conn0", "conn[0]")
-            self.run(f"iscsiadm -m node -T {volume.iqn} -o update -n '{key}' -v '{value}'")
+        updates = [
+            f"iscsiadm -m node -T {volume.iqn} -o update -n '{name.replace('__', '.').replace('conn0', 'conn[0]')}' -v '{value}'"
+            for name, value in settings.items()
+        ]
+        self.run(" && ".join(updates))
 
     def login(self, volume: VolumeIdentity = MAIL, interface: str | None = None, *, may_fail: bool = False) -> str:
         """Log in at the group address, from one interface or from both, one after the other."""
@@ -147,6 +157,7 @@ class LinuxHost:
             MAIL,
             node__conn0__timeo__noop_out_interval=timers.noop_interval,
             node__conn0__timeo__noop_out_timeout=timers.noop_timeout,
+            node__conn0__timeo__login_timeout=timers.login,
         )
         override = f"overrides {{\nfast_io_fail_tmo {timers.fast_io_fail}\n}}"
         self.run(f"echo '{override}' >/etc/multipath/conf.d/timers.conf; multipathd reconfigure")

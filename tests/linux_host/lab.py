@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.linux_host.array import ADDRESSES, MAIL, ArrayProcess
 from tests.linux_host.guest import NICS, Guest
-from tests.linux_host.host import DEFAULT_TIMERS, LinuxHost, Timers
+from tests.linux_host.host import DEFAULT_TIMERS, LinuxHost, Timers, Written
 from tests.linux_host.image import guest_image
 from tests.linux_host.network import Network
 
@@ -21,6 +21,8 @@ class Lab:
         self._guest: Guest | None = None
         self._array: ArrayProcess | None = None
         self._timers: Timers | None = None
+        self.waits: list[str] = []
+        """What `note_wait` heard, in words."""
         try:
             self._guest = Guest(image, self.network, directory)
             self.array = self._array = ArrayProcess(self.network, directory)
@@ -58,6 +60,10 @@ class Lab:
         if not self.array.runs:
             self.array.start()
         self.host.give_up_writing()
+
+    def note_wait(self, what: str, written: Written) -> None:
+        """Remember how long the host's writes waited."""
+        self.waits.append(f"{what}: {written.writes} writes, the longest took {written.longest_s:.2f} s")
 
     def close(self) -> None:
         """End everything."""
