@@ -139,6 +139,18 @@ def test_patterns_are_read_as_they_were_written(
     assert len(re.findall(r"^read ", said, re.MULTILINE)) == len([text for text in texts if text.startswith("read")])
 
 
+def test_qemu_sees_which_blocks_are_mapped(serve: Serve, require: Require, qemu_img: Path) -> None:
+    served = serve()
+    written = commands("write -P 3 8M 1M", "write -P 4 63M 1M", "write -P 5 20M 1M", "discard 20M 1M")
+    went_well(run(require("qemu-io"), "-f", "raw", "-d", "unmap", *written, served.url()))
+    extents = json.loads(went_well(run(qemu_img, "map", "--output=json", served.url())))
+    assert [(extent["start"] // MIB, extent["length"] // MIB) for extent in extents if extent["data"]] == [
+        (8, 1),
+        (63, 1),
+    ]
+    assert sum(extent["length"] for extent in extents) == IMAGE_BYTES
+
+
 def test_qemu_io_tells_a_wrong_pattern(serve: Serve, require: Require, qemu_img: Path) -> None:
     """Else the test above could not fail."""
     wrong = run(require("qemu-io"), "-f", "raw", *commands("write -P 1 0 4k", "read -P 2 0 4k"), serve().url())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,13 +97,10 @@ class LinuxHost:
         self.run(f"iscsiadm -m discovery -t st -p {GROUP} {interfaces}")
         return sorted(set(self.run("iscsiadm -m node").splitlines()))
 
-    def set_node(self, volume: VolumeIdentity, **settings: str | int) -> None:
-        """Change settings of a volume's records; a name's dots are written as ``__`` and ``[0]`` as ``0``."""
-        updates = [
-            f"iscsiadm -m node -T {volume.iqn} -o update -n '{name.replace('__', '.').replace('conn0', 'conn[0]')}' -v '{value}'"
-            for name, value in settings.items()
-        ]
-        self.run(" && ".join(updates))
+    def set_node(self, volume: VolumeIdentity, settings: Mapping[str, str | int]) -> None:
+        """Change settings of a volume's records, for logins from now on."""
+        update = f"iscsiadm -m node -T {volume.iqn} -o update"
+        self.run(" && ".join(f"{update} -n '{name}' -v '{value}'" for name, value in settings.items()))
 
     def login(self, volume: VolumeIdentity = MAIL, interface: str | None = None, *, may_fail: bool = False) -> str:
         """Log in at the group address, from one interface or from both, one after the other."""
@@ -155,9 +152,11 @@ class LinuxHost:
         """For logins from now on."""
         self.set_node(
             MAIL,
-            node__conn0__timeo__noop_out_interval=timers.noop_interval,
-            node__conn0__timeo__noop_out_timeout=timers.noop_timeout,
-            node__conn0__timeo__login_timeout=timers.login,
+            {
+                "node.conn[0].timeo.noop_out_interval": timers.noop_interval,
+                "node.conn[0].timeo.noop_out_timeout": timers.noop_timeout,
+                "node.conn[0].timeo.login_timeout": timers.login,
+            },
         )
         override = f"overrides {{\nfast_io_fail_tmo {timers.fast_io_fail}\n}}"
         self.run(f"echo '{override}' >/etc/multipath/conf.d/timers.conf; multipathd reconfigure")

@@ -43,6 +43,11 @@ class Network:
             self.close()
             raise
 
+    @property
+    def holder_pid(self) -> int:
+        """The process that keeps the namespace."""
+        return self._holder.pid
+
     def start(self, log: Path, *command: str | Path) -> subprocess.Popen[bytes]:
         """Start a program in the namespace; what it says goes to the end of ``log``. Its pid is the program's own."""
         with log.open("ab") as out:

@@ -60,7 +60,7 @@ def test_header_and_data_digests_protect_what_is_written(lab: Lab) -> None:
     """QEMU and libiscsi 1.19 cannot ask for data digests; the kernel's initiator can, and checks every one."""
     lab.disconnect()
     lab.host.discover()
-    lab.host.set_node(MAIL, node__conn0__iscsi__HeaderDigest="CRC32C", node__conn0__iscsi__DataDigest="CRC32C")
+    lab.host.set_node(MAIL, {f"node.conn[0].iscsi.{name}": "CRC32C" for name in ("HeaderDigest", "DataDigest")})
     lab.host.login()
     assert [(session.header_digest, session.data_digest) for session in lab.host.sessions()] == [("CRC32C",) * 2] * 2
     lab.host.wait_for_paths(2)
@@ -71,25 +71,26 @@ def test_header_and_data_digests_protect_what_is_written(lab: Lab) -> None:
     lab.disconnect()
 
 
+HOST = {"username": HOST_CHAP[0], "password": HOST_CHAP[1]}
+ARRAY = {"username_in": ARRAY_CHAP[0], "password_in": ARRAY_CHAP[1]}
+
+CHAP_CASES = {
+    "no CHAP": (None, False),
+    "a wrong secret of the host": ({**HOST, **ARRAY, "password": "not-what-it-knows"}, False),
+    "a wrong secret of the array": ({**HOST, **ARRAY, "password_in": "not-what-it-knows"}, False),
+    "both right": ({**HOST, **ARRAY}, True),
+}
+"""What the host is told about the volume that wants CHAP, and whether it gets in. The third is refused by the host."""
+
+
 def test_chap_in_both_directions_is_asked_for_behind_the_redirect(lab: Lab) -> None:
     lab.host.discover()
-    (user, secret), (array_user, array_secret) = HOST_CHAP, ARRAY_CHAP
     before = len(lab.array.said())
-    for right, credentials in (
-        (False, {}),
-        (False, {"username": user, "password": "a-wrong-secret-01"}),
-        (False, {"username_in": array_user, "password_in": "a-wrong-secret-01"}),
-        (True, {"username_in": array_user, "password_in": array_secret}),
-    ):
-        chosen = {"username": user, "password": secret, **credentials} if credentials else {}
-        lab.host.set_node(
-            VAULT,
-            node__session__auth__authmethod="CHAP" if chosen else "None",
-            **{f"node__session__auth__{name}": value for name, value in chosen.items()},
-        )
+    for case, (credentials, admitted) in CHAP_CASES.items():
+        lab.host.set_node(VAULT, {"node.session.auth.authmethod": "None" if credentials is None else "CHAP"})
+        lab.host.set_node(VAULT, {f"node.session.auth.{name}": value for name, value in (credentials or {}).items()})
         said = lab.host.login(VAULT, "eth0", may_fail=True)
-        assert ("successful" in said) is right, said
-        assert (VAULT.iqn in {session.target for session in lab.host.sessions()}) is right
-    assert {asked for _, asked, _ in lab.array.redirected(before)} == {GROUP}
-    assert lab.array.redirected(before)[-1][0] == NICS[0]
+        assert ("successful" in said) is admitted, (case, said)
+        assert (VAULT.iqn in {session.target for session in lab.host.sessions()}) is admitted, case
+    assert len(lab.array.redirected(before)) == len(CHAP_CASES)
     lab.disconnect()
