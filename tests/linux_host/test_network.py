@@ -55,6 +55,7 @@ def test_a_network_and_what_runs_in_it_end_with_their_owner(number: signal.Signa
         assert "192.168.51.1/22" in words
         assert "192.168.51.2/22" not in words
         assert not any(is_gone(pid) for pid in pids)
-        assert os.readlink(f"/proc/{pids[0]}/ns/net") != os.readlink("/proc/self/ns/net")
+        ours = os.readlink("/proc/self/ns/net")
+        wait_until(lambda: os.readlink(f"/proc/{pids[0]}/ns/net") != ours, "it is in the network")
         owner.send_signal(number)
     wait_until(lambda: all(is_gone(pid) for pid in pids), "all of them have ended")
