@@ -1,4 +1,4 @@
-"""The command: `mpiolab run`, `serve`, `schema`.
+"""The command: `mpiolab run`, `serve`, `status`, `ctl`, `schema`.
 
 Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
 scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
@@ -17,6 +17,8 @@ from harness.mistakes import ScenarioError
 from harness.result import ExitCode
 from harness.run_command import OutputError, Outputs, run_all
 from harness.schema import schema_text
+from harness.serving import commands
+from harness.serving.settings import LogFormat, LoopName
 
 app = typer.Typer(
     add_completion=False,
@@ -80,15 +82,37 @@ def serve(
         Literal["loopback", "as-written"],
         typer.Option(help="Move the addresses into 127.0.0.0/8, or use them as the file has them."),
     ] = "loopback",
+    socket: Annotated[Path | None, typer.Option(metavar="PATH", help="The control socket.", show_default=False)] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="PORT", help="Prometheus metrics on loopback.", show_default=False)
+    ] = None,
+    log: Annotated[LogFormat | None, typer.Option(help="How events are written to stderr.", show_default=False)] = None,
+    loop: Annotated[
+        LoopName | None, typer.Option(help="The event loop: asyncio, uvloop, or auto.", show_default=False)
+    ] = None,
 ) -> None:
     """Serve the array alone on real TCP, for real initiators, until interrupted."""
-    from harness.serve import ServeError
     from harness.serve import serve as serve_array
+    from harness.serving.daemon import ServeError
 
     try:
-        serve_array(array, as_written=bind == "as-written", say=lambda text: print(text, flush=True))
+        serve_array(
+            array,
+            as_written=bind == "as-written",
+            say=lambda text: print(text, flush=True),
+            options={
+                "socket": None if socket is None else str(socket),
+                "metrics": int(metrics) if metrics is not None and metrics.isdecimal() else metrics,
+                "log": log,
+                "loop": loop,
+            },
+        )
     except (ScenarioError, ServeError) as error:
         _refuse(str(error))
+
+
+app.command()(commands.status)
+app.add_typer(commands.ctl, name="ctl")
 
 
 @app.command()

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from harness.array import build_group, group_config
+from harness.array import group_config
+from harness.load import validated
 from harness.loopback import array_on_loopback
+from harness.mistakes import Mistake, ScenarioError
 from harness.scenario import Array
 from harness.serving.array_file import Serving, load_serving
-from target.block_file import FileRefused
+from harness.serving.daemon import Daemon, ServeError
+from harness.serving.event_log import EventLog
+from harness.serving.notify import Notifier
+from harness.serving.settings import LoopName, Settings
 from target.config import GroupConfig
-from target.group import Group
-from target.off_loop import off_loop
-from target.server import ArrayServer
 
-DRAIN_S = 5
-"""How long a clean shutdown waits for initiators that were asked to log out."""
-
-
-class ServeError(Exception):
-    """The array cannot be served; the message names the address or file."""
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def example_array() -> Array:
@@ -44,75 +43,76 @@ def example_array() -> Array:
     )
 
 
-def serve(path: Path | None, *, as_written: bool, say: Callable[[str], None]) -> None:
-    """Serve the array of a file until SIGINT or SIGTERM. Raises ScenarioError or ServeError."""
-    serving = load_serving(path) if path is not None else Serving(example_array())
-    array = serving.array if as_written else array_on_loopback(serving.array)
-    asyncio.run(_serve(group_config(array, serving.limits), say))
+def serve(
+    path: Path | None,
+    *,
+    as_written: bool,
+    say: Callable[[str], None],
+    options: Mapping[str, Any] | None = None,
+    log: EventLog | None = None,
+) -> None:
+    """Serve the array of a file until SIGINT or SIGTERM. Raises ScenarioError or ServeError.
 
+    ``options`` are settings of `[serve]` that the command line gives; they go before the file's.
+    """
+    serving = _serving(path)
+    settings = _with_options(serving.settings, options or {})
+    if log is None:
+        log = EventLog(sys.stderr, settings.log, settings.log_level, time.monotonic)
+    config = _config(serving, as_written)
 
-async def _serve(config: GroupConfig, say: Callable[[str], None]) -> None:
-    loop = asyncio.get_running_loop()
-    try:
-        group = build_group(
-            config, files=True, offload=off_loop(loop), on_decision=lambda decision: say(decision.words)
-        )
-    except FileRefused as error:
-        raise ServeError(str(error)) from None
-    server = ArrayServer(group, secrets.token_bytes, lambda ended: say(ended.words))
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await _listen(server)
-        for line in greeting(config):
-            say(line)
-        await stop.wait()
-        await _say_goodbye(server)
-    finally:
-        server.close()
-        _close_stores(group, say)
-    say("stopped")
-
-
-async def _listen(server: ArrayServer) -> None:
-    config = server.group.config
-    for address in config.addresses:
+    def reread() -> GroupConfig:
+        if path is None:
+            raise ServeError("there is no file to read again")
         try:
-            await server.listen(address)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ServeError(f"cannot listen at {address}:{config.port}: {reason}") from None
+            return _config(_serving(path), as_written)
+        except ScenarioError as error:
+            raise ServeError(str(error)) from None
+
+    async def main() -> None:
+        daemon = Daemon(
+            config,
+            settings,
+            log,
+            say=say,
+            reread=reread,
+            notifier=Notifier(),
+            random_bytes=secrets.token_bytes,
+            wall_clock=time.time,
+        )
+        await daemon.run()
+
+    with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
+        runner.run(main())
 
 
-def greeting(config: GroupConfig) -> list[str]:
-    """What a person needs to log in."""
-    front = config.group_address or config.portals[0].address
-    lines = [f"{config.name}: discover at {front}:{config.port}"]
-    if config.group_address is not None:
-        portals = ", ".join(portal.address for portal in config.portals)
-        lines.append(f"logins are redirected to {portals} ({config.placement})")
-    for volume in config.volumes:
-        for lun in volume.luns:
-            address = f"iscsi://{front}:{config.port}/{volume.iqn}/{lun.number}"
-            lines.append(f"  {address}   {volume.name}, {lun.size_bytes} bytes")
-    return lines
+def loop_factory(name: LoopName) -> LoopFactory:
+    """The event loop of that name. Raises ServeError for uvloop where it is not installed."""
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    try:
+        import uvloop
+    except ImportError:
+        if name == "auto":
+            return asyncio.new_event_loop
+        raise ServeError("loop = uvloop: it is not installed (pip install 'mpiolab[uvloop]')") from None
+    factory: LoopFactory = uvloop.new_event_loop
+    return factory
 
 
-async def _say_goodbye(server: ArrayServer) -> None:
-    """Ask everybody to log out (async event 1), and give them a while."""
-    for connection in server.connections():
-        connection.request_logout(DRAIN_S)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + DRAIN_S
-    while server.connections() and loop.time() < deadline:
-        await asyncio.sleep(0.05)
+def _serving(path: Path | None) -> Serving:
+    return Serving(example_array()) if path is None else load_serving(path)
 
 
-def _close_stores(group: Group, say: Callable[[str], None]) -> None:
-    for name, volume in group.volumes.items():
-        for unit in volume.luns.units():
-            try:
-                unit.close()
-            except OSError as error:
-                say(f"{name}: what was not synchronized may be lost: {error.strerror}")
+def _config(serving: Serving, as_written: bool) -> GroupConfig:
+    array = serving.array if as_written else array_on_loopback(serving.array)
+    return group_config(array, serving.limits)
+
+
+def _with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        read = validated(Settings, {"metrics_open": settings.metrics_open} | given, "")
+    except ScenarioError as error:
+        raise ScenarioError([Mistake("", f"--{wrong.key}", wrong.message) for wrong in error.mistakes]) from None
+    return settings.model_copy(update={name: getattr(read, name) for name in read.model_fields_set})

@@ -18,6 +18,24 @@ from target.session import Session
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a connection has done: SCSI commands by the way of their data, and bytes by the way they went."""
+
+    reads: int = 0
+    writes: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(
+            self.reads + other.reads,
+            self.writes + other.writes,
+            self.received_bytes + other.received_bytes,
+            self.sent_bytes + other.sent_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A connection has ended, and why. ``session`` is None when its login was never complete.
 
@@ -28,6 +46,7 @@ class Ended:
     source: str
     local: str
     session: Session | None
+    traffic: Traffic
     why: str
 
     @property
@@ -149,7 +168,8 @@ class ArrayServer:
         if self.on_leave is not None:
             self.on_leave(protocol)
         if self.on_end is not None:
-            self.on_end(Ended(protocol.number, protocol.source, protocol.local, protocol.session, why))
+            ended = Ended(protocol.number, protocol.source, protocol.local, protocol.session, protocol.traffic, why)
+            self.on_end(ended)
 
 
 class ArrayProtocol(asyncio.Protocol):
@@ -242,6 +262,11 @@ class ArrayProtocol(asyncio.Protocol):
     # -- what the server and its operator ask ----------------------------------------------------------------------
 
     @property
+    def connection(self) -> TargetConnection | None:
+        """What speaks iSCSI here; None when it is forgotten."""
+        return self._connection
+
+    @property
     def session(self) -> Session | None:
         """The session this connection belongs to, None before its login is complete."""
         connection = self._connection
@@ -253,9 +278,11 @@ class ArrayProtocol(asyncio.Protocol):
         return 0 if self._connection is None else self._connection.stat_sn
 
     @property
-    def commands(self) -> tuple[int, int]:
-        """SCSI commands done so far: those that read, and those that wrote."""
-        return (0, 0) if self._connection is None else (self._connection.reads, self._connection.writes)
+    def traffic(self) -> Traffic:
+        """What it has done so far."""
+        connection = self._connection
+        reads, writes = (0, 0) if connection is None else (connection.reads, connection.writes)
+        return Traffic(reads, writes, self.received_bytes, self.sent_bytes)
 
     def request_logout(self, within_s: int) -> None:
         """Ask the initiator to log out (async event 1)."""

@@ -54,7 +54,7 @@ class Settings(Table):
     log: LogFormat = "text"
     """How events are written to stderr: as sentences, or as one JSON object a line."""
     log_level: LogLevel = "info"
-    loop: LoopName = "auto"
+    loop: LoopName = "asyncio"
     """The event loop; auto takes uvloop where it is installed."""
     stop_within_ns: DurationNs = Field(default=5 * 10**9, alias="stop_within")
     """How long a shutdown waits for the initiators it has asked to log out."""

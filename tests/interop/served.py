@@ -6,6 +6,7 @@ addresses move into 127.0.0.0/8; the group address is 127.0.51.1, the portals ar
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,9 @@ w2k3 = "host-secret-0123"
 """
 
 
+_STAMP = re.compile(r"^\S+Z (debug|info|warning|error) +")
+
+
 class Served:
     """A running `mpiolab serve` and everything it has said. ``program``: what Python is told to run instead."""
 
@@ -68,8 +72,8 @@ class Served:
 
     @property
     def said(self) -> list[str]:
-        """The lines it has said so far."""
-        return self._log.read_text().splitlines()
+        """The lines it has said so far, without time and level."""
+        return [_STAMP.sub("", line) for line in self._log.read_text().splitlines()]
 
     def iqn(self, volume: str) -> str:
         """The target name of a volume, from the greeting."""

@@ -152,7 +152,7 @@ def test_a_connection_says_what_it_has_done_and_its_end_says_who_it_was() -> Non
             served.server.group.on_decision = decided.append
             peer = await served.session(2)
             (protocol,) = served.server.connections()
-            before, session = protocol.commands, protocol.session
+            before, session = protocol.traffic, protocol.session
             await peer.read(0, 1)
             await peer.send(
                 ScsiCommand(
@@ -165,11 +165,14 @@ def test_a_connection_says_what_it_has_done_and_its_end_says_who_it_was() -> Non
                 )
             )
             assert isinstance(await peer.hear(), ScsiResponse)
-            assert protocol.commands == (before[0] + 1, before[1] + 1)
+            after = protocol.traffic
+            assert (after.reads, after.writes) == (before.reads + 1, before.writes + 1)
+            assert after.sent_bytes - before.sent_bytes == 48 + BLOCK + 48
+            assert after.received_bytes - before.received_bytes == 48 + 48 + BLOCK
             assert protocol.source_port == peer.socket.getsockname()[1]
             protocol.drop()
             await peer.hears_the_end()
-            assert ended == [Ended(protocol.number, "127.0.0.1", PORTALS[0], session, "closed")]
+            assert ended == [Ended(protocol.number, "127.0.0.1", PORTALS[0], session, after, "closed")]
             assert [(one.connection, one.answer) for one in decided] == [(protocol.number, "admitted")]
 
     asyncio.run(main())
