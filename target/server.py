@@ -154,7 +154,7 @@ class ArrayServer:
         if len(self._connections) >= self.group.config.limits.max_connections:
             if self.on_end is not None:
                 why = f"the array has {len(self._connections)} connections, its limit"
-                self.on_end(Ended(0, protocol.source, protocol.local, None, why))
+                self.on_end(Ended(0, protocol.source, protocol.local, None, Traffic(), why))
             return False
         self._numbered += 1
         protocol.number = self._numbered
