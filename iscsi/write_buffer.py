@@ -7,7 +7,7 @@ DataSequenceInOrder or DataPDUInOrder say No. Three things may happen to a seque
 - *A rule is broken*: data nobody asked for, too much, too little, at the wrong place. `fault` is set, nothing more is
   asked for, and once the sequences still open have ended the task is answered with it (7.8, 11.4.7.2).
 - *PDUs are lost* (a digest error dropped them, which a hole in the DataSN run shows): at ErrorRecoveryLevel 0 a fault
-  like any other; above that the missing stretch is asked for again by a recovery R2T (7.2.1, 7.8).
+  like any other; above that the missing stretch is asked for again by a recovery R2T (7.1.4.1, 7.8).
 - *It does not end*: `end_stalled` treats what is missing as lost.
 """
 

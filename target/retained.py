@@ -1,4 +1,4 @@
-"""What a connection has sent and may have to send again: above ErrorRecoveryLevel 0 (RFC 7143 7.2, 11.16).
+"""What a connection has sent and may have to send again: above ErrorRecoveryLevel 0 (RFC 7143 7.1.4, 11.16).
 
 Every PDU with a StatSN of its own is kept until the initiator's ExpStatSN acknowledges it, and a read's Data-In PDUs as
 long as its status, unless a DataACK SNACK has acknowledged them before. What is kept is bounded; when the bound is

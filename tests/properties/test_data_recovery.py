@@ -1,4 +1,4 @@
-"""Within-command recovery: whatever the link does to a command's data, it ends whole, and is written once (7.2.1, 7.8).
+"""Within-command recovery: whatever the link does to a command's data, it ends whole, and is written once (7.1.4.1, 7.8).
 
 The write's Data-Out PDUs are damaged in the data (the digest says so), in the header (nothing of the PDU counts), or
 left alone; the initiator answers each R2T and otherwise only lets time pass. The read's Data-In PDUs are lost on the
