@@ -1,4 +1,4 @@
-"""Within-command recovery: whatever the link does to a command's data, it ends whole, and is written once (7.1.4.1, 7.8).
+"""Recovery within a command: whatever the link does to its data, it ends whole, and is written once (7.1.4.1, 7.8).
 
 The write's Data-Out PDUs are damaged in the data (the digest says so), in the header (nothing of the PDU counts), or
 left alone; the initiator answers each R2T and otherwise only lets time pass. The read's Data-In PDUs are lost on the
@@ -118,6 +118,7 @@ def test_a_write_over_a_bad_link(blocks: int, fates: list[Fate], login: dict[str
     assert response.status == ScsiStatus.GOOD
     assert rejected == 0, "each PDU with damaged data is rejected, none other is"
     assert disk_bytes(group, 0, len(content)) == content
+    assert peer.connection.writes == 1
     assert not peer.connection.closing
 
 
