@@ -12,12 +12,26 @@ from iscsi.chap import ChapCredentials, ChapPolicy
 from iscsi.constants import RESERVED_TAG, LoginStatus, RejectReason, TmfFunction
 from iscsi.login_initiator import LoginDone, LoginFailed, LoginRedirected
 from iscsi.lun import encode_lun
-from iscsi.pdu import R2T, DataIn, DataOut, NopIn, NopOut, Pdu, Reject, ScsiResponse, TmfRequest
+from iscsi.pdu import (
+    R2T,
+    DataIn,
+    DataOut,
+    LoginRequest,
+    LoginResponse,
+    NopIn,
+    NopOut,
+    Pdu,
+    Reject,
+    ScsiResponse,
+    TmfRequest,
+)
+from iscsi.text import encode_keys
 from target.config import AccessRule, Limits
 from target.group import Group
 from tests.support.array import (
     BLOCK,
     GROUP_ADDRESS,
+    HOST,
     OTHER_HOST,
     PORTALS,
     SOURCE,
@@ -163,6 +177,43 @@ def test_who_joins_or_reinstates_must_prove_to_be_the_same(
 def test_who_has_proved_it_is_let_in(cid: int) -> None:
     first = leader(guarded(), chap=ALICE)
     assert joined(first, cid, chap=ALICE).test_unit_ready() is None
+
+
+@pytest.mark.parametrize(
+    ("source", "chap", "status"),
+    [
+        (SOURCE, None, LoginStatus.AUTHENTICATION_FAILURE),
+        (SOURCE, replace(ALICE, secret=b"not-alice-secret"), LoginStatus.AUTHENTICATION_FAILURE),
+        ("192.168.50.107", ALICE, LoginStatus.AUTHORIZATION_FAILURE),
+    ],
+    ids=["no CHAP", "wrong secret", "no access"],
+)
+def test_who_is_not_let_in_reinstates_no_session(
+    source: str, chap: ChapCredentials | None, status: LoginStatus
+) -> None:
+    """The same name, ISID and target with TSIH 0: the session it would end lives on, and so does one that failed."""
+    first = leader(guarded(), chap=ALICE)
+    assert refusal(joining(first, source=source).login(chap=chap)) is status
+    assert first.test_unit_ready() is None
+    first.hang_up()
+    assert refusal(joining(first, source=source).login(chap=chap)) is status
+    assert joined(first, 0, chap=ALICE).test_unit_ready() is None
+
+
+def test_no_command_is_served_between_the_requests_of_a_login() -> None:
+    first = leader(guarded(), chap=ALICE)
+    second = joining(first)
+    keys = encode_keys((("InitiatorName", HOST), ("TargetName", VOLUME), ("AuthMethod", "CHAP")))
+    numbers = {"isid": first.isid, "tsih": first.tsih, "cid": 1, "cmd_sn": first.cmd_sn}
+    (offer,) = second.send(LoginRequest(transit=False, csg=0, itt=1, data=keys, **numbers))
+    assert b"AuthMethod=CHAP" in offer.data
+    before = first.connection.window.exp_cmd_sn
+    (refused,) = second.send(second.write_command(0, 1, data=b"x" * BLOCK))
+    assert isinstance(refused, LoginResponse)
+    assert refused.status == LoginStatus.INVALID_DURING_LOGIN
+    assert second.connection.closing
+    assert first.connection.window.exp_cmd_sn == before
+    assert disk_bytes(first.connection.group, 0, BLOCK) == bytes(BLOCK)
 
 
 @pytest.mark.parametrize(
