@@ -43,6 +43,7 @@ class ScsiResult(NamedTuple):
 
 GOOD: Final = ScsiResult(ScsiStatus.GOOD)
 CONFLICT: Final = ScsiResult(ScsiStatus.RESERVATION_CONFLICT)
+TASK_ABORTED: Final = ScsiResult(ScsiStatus.TASK_ABORTED)
 
 
 class CheckCondition(Exception):

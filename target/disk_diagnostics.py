@@ -25,8 +25,9 @@ _FOREGROUND_TESTS: Final = (5, 6)
 _SUPPORTED_PAGES: Final = bytes((0x00, 0, 0, 1, 0x00))
 """Diagnostic page 00h, which lists itself."""
 _EXTENDED: Final = 0x80
-_TASK_MANAGEMENT: Final = 0xD8 | 0x02
-"""80 ABORT TASK, 40 ABORT TASK SET, 10 CLEAR TASK SET, 08 LOGICAL UNIT RESET; 02 the target resets of iSCSI."""
+_TASK_MANAGEMENT: Final = bytes((0xDE, 0x07))
+"""80 ABORT TASK, 40 ABORT TASK SET, 10 CLEAR TASK SET, 08 LOGICAL UNIT RESET, 04 QUERY TASK, 02 target resets; second
+byte 04 QUERY ASYNCHRONOUS EVENT, 02 QUERY TASK SET, 01 I_T NEXUS RESET. Not 20, CLEAR ACA."""
 
 
 def _send_diagnostic(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
@@ -68,7 +69,7 @@ def _report_task_management(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexu
     allocation = int.from_bytes(cdb[6:10], "big")
     if allocation < 4:
         raise bad_cdb_field(6)
-    data = bytes((_TASK_MANAGEMENT, 0, 0, 12)) + bytes(12) if cdb[2] & _EXTENDED else bytes((_TASK_MANAGEMENT, 0, 0, 0))
+    data = _TASK_MANAGEMENT + (bytes((0, 12)) + bytes(12) if cdb[2] & _EXTENDED else bytes(2))
     return ScsiResult(ScsiStatus.GOOD, data[:allocation])
 
 

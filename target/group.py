@@ -281,10 +281,12 @@ class Group:
         self.sessions.open(session, self.config.tpgt)
 
     def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
-        """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT)."""
+        """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT), with TAS by TASK ABORTED."""
         for session in self.sessions.all():
             if session.nexus in nexuses:
-                session.abort_tasks(lun)
+                volume = self.volume(session.identity.target_name or "")
+                unit = None if volume is None else volume.luns.get(lun)
+                session.abort_tasks(lun, answer=None if unit is None else unit.end_of_aborted())
 
     # -- discovery -------------------------------------------------------------------------------------------------
 

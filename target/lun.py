@@ -36,6 +36,7 @@ from target import (
 )
 from target.command import (
     CONFLICT,
+    TASK_ABORTED,
     Access,
     CheckCondition,
     Command,
@@ -161,6 +162,10 @@ class LogicalUnit:
     def check_condition(self, sense: Sense) -> ScsiResult:
         """CHECK CONDITION with ``sense`` in the format the control mode page names."""
         return ScsiResult(ScsiStatus.CHECK_CONDITION, b"", sense.encode(descriptor=self.disk.descriptor_sense))
+
+    def end_of_aborted(self) -> ScsiResult | None:
+        """How a task ends that another nexus has aborted: TASK ABORTED where TAS is set, else without a response."""
+        return TASK_ABORTED if self.disk.task_aborted_status else None
 
     def nexus_lost(self, nexus: Nexus) -> None:
         """The I_T nexus is gone (session closed, reinstated or timed out): RESERVE, PREVENT and what it was owed end.

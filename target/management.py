@@ -170,15 +170,18 @@ def _after_tasks(then: Callable[[Asked], None], *, whole_target: bool = False) -
 
 
 def _end_elsewhere(asked: Asked, lun: int, *, attention: Sense | None = None) -> None:
-    """End the tasks other sessions have at the unit."""
+    """End the tasks other sessions have at the unit: with TAS by TASK ABORTED, else by ``attention`` if one is due."""
+    unit = asked.volume.luns.get(lun)
+    assert unit is not None, "the LUN was looked up before"
+    answer = unit.end_of_aborted()
     for other in asked.sharers():
         if other is asked.session or other.tasks is None:
             continue
         told = other.tasks.at(lun)
-        if other.abort_tasks(lun, by=asked.session):
+        if other.abort_tasks(lun, asked.session, answer):
             _report(asked, other, told)
-            if attention is not None:
-                asked.unit.disk.attentions.establish(other.nexus, attention)
+            if attention is not None and answer is None:
+                unit.disk.attentions.establish(other.nexus, attention)
 
 
 def _report(asked: Asked, session: Session, lost: list[tuple[int, Allegiance]]) -> None:
@@ -200,13 +203,13 @@ def _clear_others(asked: Asked) -> None:
 
 def _reset_unit(asked: Asked) -> None:
     _end_elsewhere(asked, asked.lun)
-    asked.unit.reset(DEVICE_RESET)
+    asked.unit.reset(DEVICE_RESET, by=asked.session.nexus)
 
 
 def _reset_target(asked: Asked, cause: Sense) -> None:
     for lun, unit in zip(asked.volume.luns.numbers, asked.volume.luns.units(), strict=True):
         _end_elsewhere(asked, lun)
-        unit.reset(cause)
+        unit.reset(cause, by=asked.session.nexus)
 
 
 def _warm(asked: Asked) -> None:

@@ -14,6 +14,7 @@ from iscsi.login_gate import LoginIdentity
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import Pdu
 from iscsi.window import CommandWindow
+from target.command import ScsiResult
 from target.nexus import Nexus
 from target.retained import Retained
 from target.states import REINSTATED, SESSION, N, SessionState, after
@@ -175,15 +176,15 @@ class Session:
 
     # -- tasks -----------------------------------------------------------------------------------------------------
 
-    def abort_tasks(self, lun: int | None = None, by: Session | None = None) -> int:
-        """Drop the tasks on one LUN, or all; return how many there were.
+    def abort_tasks(self, lun: int | None = None, by: Session | None = None, answer: ScsiResult | None = None) -> int:
+        """Drop the tasks on one LUN, or all, with this ``answer`` or none; return how many there were.
 
         ``by`` is the session that asks for it: if it is this one its answer is on the way, others are told MaxCmdSN.
         """
         if self.tasks is None:
             return 0
-        aborted = self.tasks.abort_all(lun)
-        if aborted and by is not self:
+        aborted = self.tasks.abort_all(lun, answer)
+        if aborted and by is not self and answer is None:
             self.tell_window()
         self.wake()  # others may ask for their data now, and it need not be this session that runs
         return aborted

@@ -306,9 +306,21 @@ class TaskSet:
         self.settle()
         return covered
 
-    def abort_all(self, lun: int | None = None) -> int:
-        """Forget the waiting tasks of one LUN, or of all; return how many there were."""
-        return len(self._drop(lambda task: lun is None or decode_lun(task.command.lun) == lun))
+    def abort_all(self, lun: int | None = None, answer: ScsiResult | None = None) -> int:
+        """Forget the waiting tasks of one LUN, or of all; return how many there were.
+
+        Without ``answer`` no response will be sent for them. None is sent either for a task whose connection is gone,
+        or that another function has ended already.
+        """
+        covered = [task for task in self._waiting.values() if lun is None or decode_lun(task.command.lun) == lun]
+        suspended = list(self._suspended)
+        self._drop(lambda task: lun is None or decode_lun(task.command.lun) == lun)
+        if answer is not None:
+            for task in covered:
+                doomed = isinstance(task, WaitingWrite) and task.doomed
+                if not doomed and task.command.itt not in suspended:
+                    respond(task.connection, task.command, answer, 0, 0)
+        return len(covered)
 
     def suspend(self, connection: Allegiance) -> None:
         """A connection is gone: its writes wait, and take no room from others, until `reassign` or `terminate`.

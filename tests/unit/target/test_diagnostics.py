@@ -69,6 +69,6 @@ def test_the_only_page_lists_itself(unit: LogicalUnit, one: Nexus) -> None:
 
 
 def test_task_management_functions_are_reported(unit: LogicalUnit, one: Nexus) -> None:
-    assert call(unit, one, "a3 0d 00 000000 00000010").data == bytes.fromhex("da 00 00 00")
-    assert call(unit, one, "a3 0d 80 000000 00000010").data == bytes.fromhex("da 00 00 0c") + bytes(12)
+    assert call(unit, one, "a3 0d 00 000000 00000010").data == bytes.fromhex("de 07 00 00")
+    assert call(unit, one, "a3 0d 80 000000 00000010").data == bytes.fromhex("de 07 00 0c") + bytes(12)
     assert sense_of(call(unit, one, "a3 0d 00 000000 00000003")) == INVALID_FIELD_IN_CDB.at(6)

@@ -7,13 +7,34 @@ from typing import Any
 import pytest
 
 from iscsi import scsi
-from iscsi.constants import RESERVED_TAG, AsyncEvent, TmfFunction, TmfResult
+from iscsi.constants import RESERVED_TAG, AsyncEvent, ScsiStatus, TmfFunction, TmfResult
 from iscsi.lun import encode_lun
+from iscsi.mode import control_page
 from iscsi.pdu import R2T, AsyncMessage, DataIn, NopIn, NopOut, Pdu, ScsiResponse, TmfRequest, TmfResponse
-from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, NEXUS_LOSS, POWER_ON
+from iscsi.scsi import PersistentOut
+from iscsi.sense import (
+    BUS_RESET,
+    COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+    DEVICE_RESET,
+    NEXUS_LOSS,
+    POWER_ON,
+    REGISTRATIONS_PREEMPTED,
+)
 from target.config import Limits
+from target.disk import Disk
 from target.group import Group
-from tests.support.array import BLOCK, OTHER_HOST, PORTALS, Peer, disk_bytes, isid, logged_in, make_group, volume
+from tests.support.array import (
+    BLOCK,
+    OTHER_HOST,
+    PORTALS,
+    VOLUME,
+    Peer,
+    disk_bytes,
+    isid,
+    logged_in,
+    make_group,
+    volume,
+)
 
 
 def writer(group: Group, number: int = 0, **login: Any) -> tuple[Peer, R2T]:
@@ -154,6 +175,54 @@ def test_a_reset_ends_all_tasks_and_every_other_host_is_told(function: TmfFuncti
         return
     assert is_aborted(two, write_of_two)
     assert two.test_unit_ready() == told
+
+
+def tell_the_aborted(group: Group) -> Disk:
+    """Set TAS in the control mode page."""
+    running = group.volume(VOLUME)
+    assert running is not None
+    (unit,) = running.luns.units()
+    unit.disk.modes.change([control_page(task_aborted_status=True)])
+    unit.disk.apply_modes()
+    return unit.disk
+
+
+@pytest.mark.parametrize("function", [TmfFunction.CLEAR_TASK_SET, TmfFunction.LOGICAL_UNIT_RESET])
+def test_with_tas_the_tasks_of_others_end_by_task_aborted_and_one_s_own_in_silence(function: TmfFunction) -> None:
+    group = make_group()
+    (one, write_of_one), (two, write_of_two) = writer(group, 1), writer(group, 2)
+    tell_the_aborted(group)
+    assert ends(one, function, write_of_one) is DONE
+    (answer,) = two.hear()
+    assert isinstance(answer, ScsiResponse)
+    assert (answer.itt, answer.status) == (write_of_two.itt, ScsiStatus.TASK_ABORTED)
+    assert two.answer_r2t(write_of_two, b"x" * BLOCK) == []
+    assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
+    told = DEVICE_RESET if function is TmfFunction.LOGICAL_UNIT_RESET else None
+    assert two.test_unit_ready() == told  # that commands were cleared has been said
+
+
+def test_with_tas_preempt_and_abort_says_what_it_aborts() -> None:
+    group = make_group()
+    one, (two, r2t) = logged_in(group, isid=isid(1)), writer(group, 2)
+    persistent = tell_the_aborted(group).reservations.persistent
+    for peer, key in ((one, 1), (two, 2)):
+        assert persistent.register(peer.connection.session.nexus, 0, key, ignore_existing=False)
+    cdb = scsi.persistent_reserve_out(PersistentOut.PREEMPT_AND_ABORT)
+    data = scsi.persistent_reserve_list(1, 2)
+    (done,) = one.send(one.command(cdb, write=True, edtl=24, data=data))
+    assert isinstance(done, ScsiResponse)
+    assert done.status == ScsiStatus.GOOD
+    (answer,) = two.hear()
+    assert isinstance(answer, ScsiResponse)
+    assert (answer.itt, answer.status) == (r2t.itt, ScsiStatus.TASK_ABORTED)
+    assert two.test_unit_ready() == REGISTRATIONS_PREEMPTED
+
+
+def test_a_host_alone_with_the_unit_is_not_told_of_its_own_reset() -> None:
+    peer, r2t = writer(make_group())
+    assert ends(peer, TmfFunction.LOGICAL_UNIT_RESET, r2t) is DONE
+    assert peer.test_unit_ready() is None
 
 
 # -- what a function over many tasks waits for -------------------------------------------------------------------------
