@@ -29,6 +29,9 @@ from target.states import CLOSED_ELSEWHERE, CONNECTION, TRANSPORT_LOST, Connecti
 from target.tasks import TaskSet
 from target.texts import TextExchange
 
+MAX_FENCES = 8
+"""Answers to NOP-Ins that a connection may owe at once."""
+
 
 class Numbers(TypedDict):
     """The three sequence numbers of a PDU from the target."""
@@ -86,6 +89,7 @@ class TargetConnection:
         self.login: LoginEntry | None = LoginEntry(self, source, now_ns, random_bytes)
         self._liveness = Liveness(limits, now_ns)
         self._ping_tag = 0
+        self._fences: dict[int, Callable[[], None]] = {}
 
     # -- what the driver calls -------------------------------------------------------------------------------------
 
@@ -133,6 +137,8 @@ class TargetConnection:
     def lost(self, now_ns: int) -> None:
         """TCP is gone, whichever way."""
         self.closing = True
+        for tag in list(self._fences):
+            self.answered(tag)
         if self.state is ConnectionState.FREE:
             return
         if self.state is ConnectionState.IN_LOGOUT:
@@ -161,8 +167,7 @@ class TargetConnection:
             case Due.ABANDON:
                 self._break(self._liveness.why)
             case Due.PING if not self.session.discovery:  # discovery has texts only (4.3)
-                self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
-                self.send(NopIn(ttt=self._ping_tag, **self.numbers()))
+                self._ping()
             case Due.DATA if self.session.tasks is not None:
                 self._liveness.wait_for_data(self.tasks.end_stalled(now_ns))
                 self.session.wake(but=self)
@@ -212,6 +217,23 @@ class TargetConnection:
         if self.state in CLOSED_ELSEWHERE:
             self.state = after(CONNECTION, self.state, CLOSED_ELSEWHERE[self.state])
         self._break(why)
+
+    def fence(self, reached: Callable[[], None]) -> None:
+        """Call ``reached`` when the initiator has all that was sent here so far, or the connection is gone.
+
+        One that leaves `MAX_FENCES` of them unanswered is not waited for.
+        """
+        if len(self._fences) >= MAX_FENCES:
+            reached()
+            return
+        self._fences[self._ping()] = reached
+        self.wake()
+
+    def answered(self, tag: int) -> None:
+        """The NOP-In with this transfer tag has been answered: what was sent before it has arrived."""
+        reached = self._fences.pop(tag, None)
+        if reached is not None:
+            reached()
 
     def data_deadline(self) -> int:
         """When data that ought to come now is given up, in nanoseconds."""
@@ -321,6 +343,12 @@ class TargetConnection:
             self.params = replace(self.params, max_recv_data_segment_length=ours)
             # What is on its way was cut to the old length, so a smaller one is not enforced.
             self.framer.max_data_segment_length = max(ours, self.framer.max_data_segment_length)
+
+    def _ping(self) -> int:
+        """Send a NOP-In that wants an answer; return its transfer tag."""
+        self._ping_tag = (self._ping_tag + 1) % RESERVED_TAG
+        self.send(NopIn(ttt=self._ping_tag, **self.numbers()))
+        return self._ping_tag
 
     def _retain(self) -> None:
         """Above ErrorRecoveryLevel 0: keep what is sent until it is acknowledged, and hear each acknowledgment."""

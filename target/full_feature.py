@@ -111,8 +111,9 @@ def _start(connection: TargetConnection, pdu: ScsiCommand) -> None:
 
 def _nop_out(connection: TargetConnection, pdu: NopOut) -> None:
     _release(connection, pdu)
-    if pdu.itt == RESERVED_TAG:
-        return  # the answer to our ping; hearing it was all
+    if pdu.itt == RESERVED_TAG:  # the answer to our ping
+        connection.answered(pdu.ttt)
+        return
     room = connection.params.peer_max_recv_data_segment_length
     numbers = connection.numbers(connection.take_stat_sn())
     connection.send(NopIn(itt=pdu.itt, data=pdu.data[:room], **numbers))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, cast
 
-from iscsi.constants import TmfFunction, TmfResult
+from iscsi.constants import RejectReason, TmfFunction, TmfResult
 from iscsi.lun import decode_lun
 from iscsi.pdu import TmfRequest, TmfResponse
 from iscsi.sense import BUS_RESET, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR, DEVICE_RESET, POWER_ON, Sense
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from target.connection import TargetConnection
 
 _NO_INFORMATION: Final = bytes(3)
+MAX_WAITING_FUNCTIONS: Final = 8
+"""Functions of one session that may wait for what they cover; RFC 7143 4.2.2.1 asks for at least one."""
 
 
 @dataclass(slots=True)
@@ -68,11 +70,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What a function does; ``level``: the iSCSIProtocolLevel it takes."""
+    """What a function does; ``level``: the iSCSIProtocolLevel it takes; ``waits``: it may not be answered at once."""
 
     run: Callable[[Asked], None]
     needs_lun: bool = True
     level: int = 0
+    waits: bool = False
 
 
 def manage(connection: TargetConnection, request: TmfRequest) -> None:
@@ -82,7 +85,9 @@ def manage(connection: TargetConnection, request: TmfRequest) -> None:
     assert volume is not None, "a normal session has a volume"
     asked = Asked(connection, request, volume, decode_lun(request.lun))
     function = _FUNCTIONS.get(request.function)
-    if function is None or session.params.iscsi_protocol_level < function.level:
+    if function is not None and function.waits and connection.tasks.managing >= MAX_WAITING_FUNCTIONS:
+        connection.reject(RejectReason.TOO_MANY_IMMEDIATE_COMMANDS, request)
+    elif function is None or session.params.iscsi_protocol_level < function.level:
         asked.answer(TmfResult.FUNCTION_NOT_SUPPORTED)
     elif function.needs_lun and volume.luns.get(asked.lun) is None:
         asked.answer(TmfResult.LUN_DOES_NOT_EXIST)
@@ -153,12 +158,10 @@ def _after_tasks(then: Callable[[Asked], None], *, whole_target: bool = False) -
         told = asked.connection.tasks.at(lun)
 
         def on_end(over: bool) -> None:
-            if not over:
-                asked.answer(TmfResult.FUNCTION_REJECTED)
-            else:
+            if over:
                 _report(asked, session, told)
                 then(asked)
-                asked.answer(TmfResult.FUNCTION_COMPLETE)
+            _behind_all(asked, TmfResult.FUNCTION_COMPLETE if over else TmfResult.FUNCTION_REJECTED)
             session.wake()
 
         fast = session.params.task_reporting == "FastAbort"
@@ -167,6 +170,29 @@ def _after_tasks(then: Callable[[Asked], None], *, whole_target: bool = False) -
         )
 
     return run
+
+
+def _behind_all(asked: Asked, result: TmfResult) -> None:
+    """Answer behind every response that was sent before, on whichever connection of the session (4.2.3.3 d)."""
+    others = [
+        cast("TargetConnection", carrier)
+        for carrier in asked.session.connections.values()
+        if carrier is not asked.connection and not carrier.closing
+    ]
+    if not others:
+        asked.answer(result)
+        return
+    left = len(others)
+
+    def reached() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            asked.answer(result)
+            asked.connection.wake()
+
+    for other in others:
+        other.fence(reached)
 
 
 def _end_elsewhere(asked: Asked, lun: int, *, attention: Sense | None = None) -> None:
@@ -236,15 +262,17 @@ def _lose_nexus(asked: Asked) -> None:
 _FUNCTIONS: Final[Mapping[int, Function]] = MappingProxyType(
     {
         TmfFunction.ABORT_TASK: Function(_abort_task),
-        TmfFunction.ABORT_TASK_SET: Function(_after_tasks(_nothing_more)),
-        TmfFunction.CLEAR_TASK_SET: Function(_after_tasks(_clear_others)),
-        TmfFunction.LOGICAL_UNIT_RESET: Function(_after_tasks(_reset_unit)),
-        TmfFunction.TARGET_WARM_RESET: Function(_after_tasks(_warm, whole_target=True), needs_lun=False),
-        TmfFunction.TARGET_COLD_RESET: Function(_after_tasks(_cold, whole_target=True), needs_lun=False),
+        TmfFunction.ABORT_TASK_SET: Function(_after_tasks(_nothing_more), waits=True),
+        TmfFunction.CLEAR_TASK_SET: Function(_after_tasks(_clear_others), waits=True),
+        TmfFunction.LOGICAL_UNIT_RESET: Function(_after_tasks(_reset_unit), waits=True),
+        TmfFunction.TARGET_WARM_RESET: Function(_after_tasks(_warm, whole_target=True), needs_lun=False, waits=True),
+        TmfFunction.TARGET_COLD_RESET: Function(_after_tasks(_cold, whole_target=True), needs_lun=False, waits=True),
         TmfFunction.TASK_REASSIGN: Function(_task_reassign, needs_lun=False),
         TmfFunction.QUERY_TASK: Function(_query_task, level=2),
         TmfFunction.QUERY_TASK_SET: Function(_query_task_set, level=2),
-        TmfFunction.I_T_NEXUS_RESET: Function(_after_tasks(_lose_nexus, whole_target=True), needs_lun=False, level=2),
+        TmfFunction.I_T_NEXUS_RESET: Function(
+            _after_tasks(_lose_nexus, whole_target=True), needs_lun=False, level=2, waits=True
+        ),
         TmfFunction.QUERY_ASYNC_EVENT: Function(_query_asynchronous_event, level=2),
     }
 )

@@ -291,6 +291,11 @@ class TaskSet:
         else:
             on_end(True)
 
+    @property
+    def managing(self) -> int:
+        """How many task management functions wait for what they cover."""
+        return len(self._barriers)
+
     def settle(self) -> None:
         """Something has come or ended: task management that waited for it goes on."""
         for barrier in list(self._barriers):

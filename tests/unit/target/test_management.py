@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from iscsi import scsi
-from iscsi.constants import RESERVED_TAG, AsyncEvent, ScsiStatus, TmfFunction, TmfResult
+from iscsi.constants import RESERVED_TAG, AsyncEvent, RejectReason, ScsiStatus, TmfFunction, TmfResult
 from iscsi.lun import encode_lun
 from iscsi.mode import control_page
-from iscsi.pdu import R2T, AsyncMessage, DataIn, NopIn, NopOut, Pdu, ScsiResponse, TmfRequest, TmfResponse
+from iscsi.pdu import R2T, AsyncMessage, DataIn, NopIn, NopOut, Pdu, Reject, ScsiResponse, TmfRequest, TmfResponse
 from iscsi.scsi import PersistentOut
 from iscsi.sense import (
     BUS_RESET,
@@ -23,6 +23,7 @@ from iscsi.sense import (
 from target.config import Limits
 from target.disk import Disk
 from target.group import Group
+from target.management import MAX_WAITING_FUNCTIONS
 from tests.support.array import (
     BLOCK,
     OTHER_HOST,
@@ -290,6 +291,16 @@ def test_a_gap_may_be_filled_by_something_that_is_no_command() -> None:
     assert peer.send(request(peer, TmfFunction.ABORT_TASK_SET)) == []
     answers = peer.send(NopOut(itt=5, immediate=False, cmd_sn=number))
     assert {type(answer) for answer in answers} == {NopIn, TmfResponse}
+
+
+def test_functions_that_wait_are_bounded() -> None:
+    peer = logged_in(make_group())
+    peer.take_cmd_sn()
+    for _ in range(MAX_WAITING_FUNCTIONS):
+        assert peer.send(request(peer, TmfFunction.ABORT_TASK_SET)) == []
+    (answer,) = peer.send(request(peer, TmfFunction.ABORT_TASK_SET))
+    assert isinstance(answer, Reject)
+    assert answer.reason == RejectReason.TOO_MANY_IMMEDIATE_COMMANDS
 
 
 def test_a_command_that_never_comes_has_the_function_rejected() -> None:

@@ -328,8 +328,30 @@ def test_task_management_of_a_set_reaches_all_connections() -> None:
     assert isinstance(r2t, R2T)
     tmf = TmfRequest(immediate=True, function=TmfFunction.ABORT_TASK_SET, itt=7, cmd_sn=first.cmd_sn)
     assert second.send(tmf) == [], "the data that was asked for is waited for (4.2.3.3)"
-    assert first.answer_r2t(r2t, b"x" * BLOCK) == []
+    (fence,) = first.answer_r2t(r2t, b"x" * BLOCK)
+    assert isinstance(fence, NopIn)
+    assert second.hear() == [], "what was sent on the first connection has to have arrived there"
+    first.send(NopOut(ttt=fence.ttt, cmd_sn=first.cmd_sn))
     assert [answer.response for answer in second.hear()] == [0]  # type: ignore[attr-defined]
+
+
+def test_a_response_that_waits_behind_a_lost_connection_waits_no_longer() -> None:
+    first = leader()
+    second = joined(first, 1)
+    tmf = TmfRequest(immediate=True, function=TmfFunction.LOGICAL_UNIT_RESET, itt=7, cmd_sn=first.cmd_sn)
+    assert second.send(tmf) == []
+    first.hang_up()
+    assert [answer.response for answer in second.hear()] == [0]  # type: ignore[attr-defined]
+
+
+def test_who_does_not_answer_is_not_waited_for_without_end() -> None:
+    first = leader()
+    second = joined(first, 1)
+    answers: list[Pdu] = []
+    for itt in range(9):
+        tmf = TmfRequest(immediate=True, function=TmfFunction.LOGICAL_UNIT_RESET, itt=itt, cmd_sn=first.cmd_sn)
+        answers += second.send(tmf)
+    assert [answer.itt for answer in answers] == [8]  # type: ignore[attr-defined]
 
 
 def test_a_window_that_opens_without_an_answer_is_told_by_a_nop_in() -> None:
