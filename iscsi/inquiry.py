@@ -189,9 +189,13 @@ class BlockLimits:
         )
 
 
-def build_block_characteristics(rotation_rate: int, form_factor: int = 0) -> bytes:
-    """Page B1h; rotation rate in turns per minute, 1 for a medium that does not rotate."""
-    body = rotation_rate.to_bytes(2, "big") + bytes((0, form_factor)) + bytes(56)
+def build_block_characteristics(rotation_rate: int, form_factor: int = 0, *, reads_after_erase: bool = False) -> bytes:
+    """Page B1h; rotation rate in turns per minute, 1 for a medium that does not rotate.
+
+    ``reads_after_erase``: after SANITIZE BLOCK ERASE or CRYPTO ERASE blocks can be read before they are written
+    (WABEREQ and WACEREQ 01b).
+    """
+    body = rotation_rate.to_bytes(2, "big") + bytes((0, 0x50 * reads_after_erase | form_factor)) + bytes(56)
     return vpd_page(VpdPage.BLOCK_DEVICE_CHARACTERISTICS, body)
 
 

@@ -47,6 +47,7 @@ class ScsiOpcode(IntEnum):
     WRITE_SAME_10 = 0x41
     UNMAP = 0x42
     XDWRITEREAD_10 = 0x53
+    SANITIZE = 0x48
     MODE_SELECT_10 = 0x55
     RESERVE_10 = 0x56
     RELEASE_10 = 0x57
@@ -87,6 +88,15 @@ class VariableLength(IntEnum):
     """Service actions of VARIABLE LENGTH CDB, bytes 8 and 9 (SPC-4 4.2.3, SBC-3 5.1)."""
 
     XDWRITEREAD_32 = 0x0007
+
+
+class Sanitize(IntEnum):
+    """Service actions of SANITIZE, opcode 48h."""
+
+    OVERWRITE = 0x01
+    BLOCK_ERASE = 0x02
+    CRYPTO_ERASE = 0x03
+    EXIT_FAILURE_MODE = 0x1F
 
 
 class MaintenanceIn(IntEnum):
@@ -243,6 +253,14 @@ def get_lba_status(lba: int, allocation_length: int = 24) -> bytes:
     """GET LBA STATUS from ``lba`` on."""
     head = bytes((ScsiOpcode.SERVICE_ACTION_IN_16, ServiceActionIn.GET_LBA_STATUS)) + lba.to_bytes(8, "big")
     return _pad(head + allocation_length.to_bytes(4, "big"))
+
+
+def sanitize(
+    action: Sanitize, *, parameter_list_length: int = 0, immediate: bool = False, unrestricted: bool = False
+) -> bytes:
+    """SANITIZE; OVERWRITE has a parameter list: flags and count, 0, pattern length, pattern."""
+    flags = immediate << 7 | unrestricted << 5 | action
+    return _pad(bytes((ScsiOpcode.SANITIZE, flags)) + bytes(5) + parameter_list_length.to_bytes(2, "big"))
 
 
 def extended_copy(parameter_list_length: int) -> bytes:

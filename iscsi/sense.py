@@ -56,8 +56,9 @@ class Sense:
 
     ``information`` is the number that goes with the condition (for a miscompare: the offset in bytes),
     ``command_specific`` what the command itself adds (for a copy: the segment). Fixed format drops a number that does
-    not fit 32 bits, and shows no command specific one as 0. Equality covers all fields; compare ``code`` to ask for the
-    condition alone.
+    not fit 32 bits, and shows no command specific one as 0. ``progress`` is in parts of 65536, of an operation that
+    makes the unit not ready; it takes the place of a field pointer. Equality covers all fields; compare ``code`` to ask
+    for the condition alone.
     """
 
     key: SenseKey
@@ -66,6 +67,7 @@ class Sense:
     information: int | None = None
     field_pointer: FieldPointer | None = None
     command_specific: int | None = None
+    progress: int | None = None
 
     @property
     def code(self) -> tuple[int, int, int]:
@@ -89,6 +91,15 @@ class Sense:
         """The same condition with its COMMAND-SPECIFIC INFORMATION field set."""
         return replace(self, command_specific=number)
 
+    def with_progress(self, progress: int) -> Sense:
+        """The same condition with a progress indication of 0 to 65535."""
+        return replace(self, progress=progress)
+
+    def _key_specific(self) -> bytes | None:
+        if self.progress is not None:
+            return bytes((_VALID,)) + self.progress.to_bytes(2, "big")
+        return None if self.field_pointer is None else self.field_pointer.encode()
+
     def fixed(self) -> bytes:
         """Fixed format, 18 bytes (SPC-4 4.5.3)."""
         raw = bytearray(_FIXED_LENGTH)
@@ -102,8 +113,9 @@ class Sense:
             raw[8:12] = self.command_specific.to_bytes(4, "big")
         raw[12] = self.asc
         raw[13] = self.ascq
-        if self.field_pointer is not None:
-            raw[15:18] = self.field_pointer.encode()
+        specific = self._key_specific()
+        if specific is not None:
+            raw[15:18] = specific
         return bytes(raw)
 
     def descriptor(self) -> bytes:
@@ -113,8 +125,9 @@ class Sense:
             parts += _INFORMATION_DESCRIPTOR + self.information.to_bytes(8, "big")
         if self.command_specific is not None:
             parts += _COMMAND_SPECIFIC_DESCRIPTOR + self.command_specific.to_bytes(8, "big")
-        if self.field_pointer is not None:
-            parts += _KEY_SPECIFIC_DESCRIPTOR + self.field_pointer.encode() + b"\0"
+        specific = self._key_specific()
+        if specific is not None:
+            parts += _KEY_SPECIFIC_DESCRIPTOR + specific + b"\0"
         return bytes((_DESCRIPTOR, self.key, self.asc, self.ascq, 0, 0, 0, len(parts))) + parts
 
     def encode(self, *, descriptor: bool = False) -> bytes:
@@ -139,13 +152,14 @@ class Sense:
         information = int.from_bytes(raw[3:7], "big") if raw[0] & _VALID and len(raw) >= 7 else None
         whole = raw[:_FIXED_LENGTH].ljust(_FIXED_LENGTH, b"\0")
         specific = int.from_bytes(whole[8:12], "big") or None
-        return cls(_key(raw[2]), whole[12], whole[13], information, FieldPointer.decode(whole[15:18]), specific)
+        key = _key(raw[2])
+        return cls(key, whole[12], whole[13], information, *_pointer_and_progress(key, whole[15:18], specific))
 
     @classmethod
     def _decode_descriptor(cls, raw: bytes) -> Sense:
         information: int | None = None
         specific: int | None = None
-        pointer: FieldPointer | None = None
+        key, key_specific = _key(raw[1]), bytes(3)
         end = min(len(raw), 8 + (raw[7] if len(raw) > 7 else 0))
         at = 8
         while at + 2 <= end:
@@ -155,9 +169,21 @@ class Sense:
             elif raw[at] == 0x01 and len(body) >= 10:
                 specific = int.from_bytes(body[2:10], "big") or None
             elif raw[at] == 0x02 and len(body) >= 5:
-                pointer = FieldPointer.decode(body[2:5])
+                key_specific = body[2:5]
             at += 2 + raw[at + 1]
-        return cls(_key(raw[1]), raw[2], raw[3], information, pointer, specific)
+        return cls(key, raw[2], raw[3], information, *_pointer_and_progress(key, key_specific, specific))
+
+
+def _pointer_and_progress(
+    key: SenseKey, raw: bytes, command_specific: int | None
+) -> tuple[FieldPointer | None, int | None, int | None]:
+    """What the three sense-key-specific bytes mean under this key, in the order of `Sense`'s fields."""
+    if key in _HAS_PROGRESS:
+        return None, command_specific, int.from_bytes(raw[1:3], "big") if raw[0] & _VALID else None
+    return FieldPointer.decode(raw), command_specific, None
+
+
+_HAS_PROGRESS: Final = (SenseKey.NO_SENSE, SenseKey.NOT_READY)
 
 
 def _key(byte: int) -> SenseKey:
@@ -175,11 +201,13 @@ NOT_READY_MANUAL_INTERVENTION: Final = Sense(SenseKey.NOT_READY, 0x04, 0x03)
 NOT_READY_TRANSITION: Final = Sense(SenseKey.NOT_READY, 0x04, 0x0A)
 NOT_READY_STANDBY: Final = Sense(SenseKey.NOT_READY, 0x04, 0x0B)
 NOT_READY_UNAVAILABLE: Final = Sense(SenseKey.NOT_READY, 0x04, 0x0C)
+SANITIZE_IN_PROGRESS: Final = Sense(SenseKey.NOT_READY, 0x04, 0x1B)
 MEDIUM_NOT_PRESENT: Final = Sense(SenseKey.NOT_READY, 0x3A, 0x00)
 
 MEDIUM_READ_ERROR: Final = Sense(SenseKey.MEDIUM_ERROR, 0x11, 0x00)
 MEDIUM_WRITE_ERROR: Final = Sense(SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
 SELF_TEST_FAILED: Final = Sense(SenseKey.HARDWARE_ERROR, 0x3E, 0x03)
+SANITIZE_FAILED: Final = Sense(SenseKey.MEDIUM_ERROR, 0x31, 0x03)
 INTERNAL_TARGET_FAILURE: Final = Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00)
 
 PARAMETER_LIST_LENGTH_ERROR: Final = Sense(SenseKey.ILLEGAL_REQUEST, 0x1A, 0x00)

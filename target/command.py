@@ -139,6 +139,8 @@ class Command:
     reports_attention: bool = True
     needs_medium: bool = True
     """Refused while the disk is not ready."""
+    while_sanitizing: bool = False
+    """Served even while a sanitize operation runs."""
     spared: Spared = never
     opcode: int = field(init=False)
     mask: bytes = field(init=False)

@@ -13,6 +13,7 @@ from iscsi.inquiry import BlockLimits
 from iscsi.mode import D_SENSE, SOFTWARE_WRITE_PROTECT, TASK_ABORTED_STATUS, WRITE_CACHE, ModePage, disk_pages
 from iscsi.sense import CAPACITY_CHANGED, LBA_OUT_OF_RANGE, WRITE_PROTECTED, Sense
 from target.attention import UnitAttentions
+from target.chores import TakeUp, at_once
 from target.command import GOOD, CheckCondition, ScsiResult, bad_cdb_field
 from target.copies import Copies
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
@@ -20,6 +21,7 @@ from target.mode_pages import ModePages
 from target.nexus import Nexus
 from target.reservation_memory import ReservationMemory
 from target.reservations import Reservations
+from target.sanitize import Overwriting
 from target.store import BlockStore
 
 MAX_SIZE_BYTES: Final = 1 << 63
@@ -65,7 +67,9 @@ class Disk:
         "reservations",
         "revision",
         "rotation_rate",
+        "sanitizing",
         "store",
+        "take_up",
         "task_aborted_status",
         "thin",
         "vendor",
@@ -103,6 +107,10 @@ class Disk:
         self.removable = removable
         self.not_ready: Sense | None = None
         """Why commands that need the medium are refused; None when it is ready."""
+        self.sanitizing: Overwriting | None = None
+        """The sanitize operation that runs, or the last one if it failed."""
+        self.take_up: TakeUp = at_once
+        """Who goes on with what takes time; set by the array."""
         self.prevention: dict[Nexus, None] = {}
         """The nexuses that prevent the medium's removal."""
         self.thin = thin

@@ -99,7 +99,7 @@ _VPD_PAGES: Final[dict[int, Callable[[Disk, Nexus], bytes]]] = {
     VpdPage.THIRD_PARTY_COPY: lambda disk, nexus: build_third_party_copy(_COPY_COMMANDS),
     VpdPage.BLOCK_LIMITS: lambda disk, nexus: disk.limits.encode(),
     VpdPage.BLOCK_DEVICE_CHARACTERISTICS: lambda disk, nexus: build_block_characteristics(
-        disk.rotation_rate, _FORM_FACTOR_3_5_INCH
+        disk.rotation_rate, _FORM_FACTOR_3_5_INCH, reads_after_erase=True
     ),
     VpdPage.LOGICAL_BLOCK_PROVISIONING: _provisioning,
 }
@@ -161,6 +161,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         field_length(4, 1),
         reports_attention=False,
         needs_medium=False,
+        while_sanitizing=True,
     ),
     Command(
         "INQUIRY",
@@ -171,6 +172,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         field_length(3, 2),
         reports_attention=False,
         needs_medium=False,
+        while_sanitizing=True,
     ),
     Command(
         "REPORT LUNS",
@@ -181,6 +183,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         field_length(6, 4),
         reports_attention=False,
         needs_medium=False,
+        while_sanitizing=True,
     ),
     Command(
         "READ CAPACITY(10)",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_gate import LoginIdentity
 from target import cleanup
+from target.chores import Chore, Chores
 from target.config import AccessRule, ArrayKind, GroupConfig, VolumeConfig
 from target.decisions import Decision
 from target.faults import Faults, GoneAfterLogoutRequest, Luns, SpoiledLuns
@@ -55,6 +56,7 @@ class Group:
     _tickets: Tickets = field(init=False)
     _redirects: int = field(init=False, default=0)
     _waiting: dict[int, Session] = field(init=False, default_factory=dict)
+    _chores: Chores = field(init=False, default_factory=Chores)
 
     def __post_init__(self) -> None:
         self.sessions = SessionRegistry(self.config.limits.max_connections)
@@ -63,6 +65,7 @@ class Group:
         for volume in self.volumes.values():
             for unit in volume.luns.units():
                 unit.disk.copies.reach = reach
+                unit.disk.take_up = self._take_up
 
     # -- portals ---------------------------------------------------------------------------------------------------
 
@@ -223,17 +226,23 @@ class Group:
 
     @property
     def deadline_ns(self) -> int | None:
-        """When `tick` wants to be called: something of a lost connection or session is to be cleaned up then."""
-        deadlines = [session.deadline_ns for session in self._waiting.values()]
+        """When `tick` wants to be called: to clean up after a lost connection or session, or to go on with a chore."""
+        deadlines = [self._chores.deadline_ns, *(session.deadline_ns for session in self._waiting.values())]
         return min((each for each in deadlines if each is not None), default=None)
 
     def tick(self, now_ns: int) -> None:
-        """Time has passed: clean up what nobody came back for."""
+        """Time has passed: clean up what nobody came back for, go on with what disks have to do."""
+        self._chores.tick(now_ns)
         for tsih, session in list(self._waiting.items()):
             cleanup.expire(session, now_ns)
             if session.deadline_ns is None:
                 self._waiting.pop(tsih, None)
             self._settled(session)
+
+    def _take_up(self, chore: Chore) -> None:
+        self._chores.add(chore)
+        if self.on_wait is not None and chore.due_ns is not None:
+            self.on_wait(chore.due_ns)
 
     def taken_over(self) -> None:
         """The other controller begins to serve: it knows the disks and no session, no redirect and no move."""

@@ -32,6 +32,7 @@ from target import (
     disk_persistent_out,
     disk_provisioning,
     disk_reservations,
+    disk_sanitize,
     disk_xor,
 )
 from target.command import (
@@ -78,7 +79,12 @@ class LogicalUnit:
         }
         self._with_actions = frozenset(opcode for opcode, _ in self._by_action)
         self._unknown = Command(
-            "unknown", "00" + "ff" * (CDB_LENGTH - 1), Access.ALWAYS, self._refuse, needs_medium=False
+            "unknown",
+            "00" + "ff" * (CDB_LENGTH - 1),
+            Access.ALWAYS,
+            self._refuse,
+            needs_medium=False,
+            while_sanitizing=True,
         )
         self._pending = disk.attentions.pending
 
@@ -126,7 +132,9 @@ class LogicalUnit:
             condition = disk.attentions.take(nexus)
             if condition is not None:
                 return self.check_condition(condition)
-        if disk.not_ready is not None and command.needs_medium:
+        if disk.not_ready is not None and (
+            command.needs_medium or (disk.sanitizing is not None and not command.while_sanitizing)
+        ):
             return self.check_condition(disk.not_ready)
         try:
             violation = int.from_bytes(cdb) & command.reserved
@@ -218,6 +226,7 @@ class LogicalUnit:
             field_length(6, 4),
             service_action=MaintenanceIn.REPORT_SUPPORTED_OPERATION_CODES,
             needs_medium=False,
+            while_sanitizing=True,
         )
 
 
@@ -229,6 +238,7 @@ _COMMANDS: Final[tuple[Command, ...]] = (
     *disk_io.COMMANDS,
     *disk_xor.COMMANDS,
     *disk_provisioning.COMMANDS,
+    *disk_sanitize.COMMANDS,
     *disk_copy.COMMANDS,
     *disk_reservations.COMMANDS,
     *disk_persistent_in.COMMANDS,

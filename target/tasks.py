@@ -19,7 +19,13 @@ from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
 from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
-from iscsi.sense import COMMANDS_CLEARED_BY_PROTOCOL_EVENT, MEDIUM_WRITE_ERROR, UNEXPECTED_UNSOLICITED_DATA, Sense
+from iscsi.sense import (
+    COMMANDS_CLEARED_BY_PROTOCOL_EVENT,
+    MEDIUM_WRITE_ERROR,
+    SANITIZE_FAILED,
+    UNEXPECTED_UNSOLICITED_DATA,
+    Sense,
+)
 from iscsi.serial import lt
 from iscsi.window import CommandWindow
 from iscsi.write_buffer import Burst, WriteBuffer
@@ -29,6 +35,7 @@ from target.disk import MAX_TRANSFER_BYTES
 from target.faults import Luns
 from target.flush import Flush
 from target.nexus import Nexus
+from target.sanitize import SanitizeFailed
 from target.task_barrier import Barrier
 
 MAX_IMMEDIATE_TASKS = 8
@@ -512,7 +519,8 @@ class TaskSet:
             del self._waiting[command.itt]
             self._release(command)
             lun = decode_lun(command.lun)
-            end = GOOD if error is None else self.luns.check_condition(lun, MEDIUM_WRITE_ERROR)
+            sense = SANITIZE_FAILED if isinstance(error, SanitizeFailed) else MEDIUM_WRITE_ERROR
+            end = GOOD if error is None else self.luns.check_condition(lun, sense)
             task.answer(end, task.connection)
             task.connection.wake()
 

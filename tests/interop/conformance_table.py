@@ -17,6 +17,7 @@ class Lun(Enum):
     THIN = "thin"
     BLOCKS_4096 = "4096-byte blocks"
     FULL = "fully provisioned"
+    LARGE = "fully provisioned, large"
     READ_ONLY = "read-only"
     REMOVABLE = "removable"
     EMULATED = "thin, 512-byte blocks on 4096-byte physical blocks"
@@ -26,7 +27,8 @@ class Lun(Enum):
 VOLUME_LINES: Final[dict[Lun, str]] = {
     Lun.THIN: 'size = "64MiB"',
     Lun.BLOCKS_4096: 'size = "64MiB"\nblock_size = 4096',
-    Lun.FULL: 'size = "64MiB"\nprovisioning = "full"',
+    Lun.FULL: 'size = "16MiB"\nprovisioning = "full"',
+    Lun.LARGE: 'size = "128MiB"\nprovisioning = "full"',
     Lun.READ_ONLY: 'size = "64MiB"\nread_only = true',
     Lun.REMOVABLE: 'size = "64MiB"\nremovable = true',
     Lun.EMULATED: 'size = "64MiB"\nphysical_block_size = 4096',
@@ -38,6 +40,9 @@ LUN_OF: Final[tuple[tuple[str, Lun], ...]] = (
     ("ALL.NoMedia.*", Lun.REMOVABLE),
     ("ALL.PreventAllow.*", Lun.REMOVABLE),
     ("ALL.ReadOnly.*", Lun.READ_ONLY),
+    ("ALL.Sanitize.Reset", Lun.LARGE),
+    ("ALL.Sanitize.BlockErase", Lun.THIN),
+    ("ALL.Sanitize.*", Lun.FULL),
     ("ALL.StartStopUnit.*", Lun.REMOVABLE),
     ("ALL.*.UnmapUnaligned", Lun.EMULATED),
     ("ALL.*.InvalidDataOutSize", Lun.EMULATED),
@@ -74,11 +79,6 @@ COMPLAINS: Final[dict[str, str]] = {
 MAY_COMPLAIN: Final = ("WRITE10 *COMMAND ABORTED(0x0b)*",)
 """Patterns that every [FAILED] line of those tests has to fit."""
 
-NOT_YET: Final[dict[str, str]] = {
-    "ALL.Sanitize.*": "skipped",
-}
-"""Work not done: pattern to the outcome it has for now. To be emptied."""
-
 FAMILY_COMPLAINTS: Final = (
     *MAY_COMPLAIN,
     "*UNIT_ATTENTION*RESET*OCCURED*",  # a reset is told to both paths, as MultipathIO.Reset demands
@@ -88,7 +88,7 @@ FAMILY_COMPLAINTS: Final = (
 """Patterns of the [FAILED] lines that the whole family in one process prints although every test passes: the tool's
 clean-up after a test sends PERSISTENT RESERVE IN on every path, and says so when that does not end GOOD."""
 
-SLOW_FIRST: Final = ("Reserve6", "iSCSIcmdsn", "CompareAndWrite")
+SLOW_FIRST: Final = ("Sanitize", "Reserve6", "iSCSIcmdsn", "CompareAndWrite")
 """Suites that mostly sleep start first, so that none of them is left alone at the end."""
 
 TGT: Final = (("tgt", 161, 9, 59, 0, 1), ("tgt, thin provisioning", 172, 11, 46, 0, 1))

@@ -19,7 +19,6 @@ from tests.interop.conformance_table import (
     FAMILY_COMPLAINTS,
     LUN_OF,
     MAY_COMPLAIN,
-    NOT_YET,
     Lun,
     fits,
 )
@@ -56,16 +55,12 @@ def test_every_test_in_a_process_of_its_own(array: ConformanceArray, tmp_path: P
     assert unexpected == {}
     complaints = [line for test in COMPLAINS for line in ended[test].said if fits(line, MAY_COMPLAIN) is None]
     assert complaints == []
-    skipped = [test for test, how in ended.items() if how.outcome is Outcome.SKIPPED and fits(test, NOT_YET) is None]
+    skipped = [test for test, how in ended.items() if how.outcome is Outcome.SKIPPED]
     assert len(skipped) <= MAX_SKIPPED
-    if not NOT_YET:
-        assert PAGE.read_text(encoding="utf-8") == conformance_page.render(ended), "run `make conformance`"
+    assert PAGE.read_text(encoding="utf-8") == conformance_page.render(ended), "run `make conformance`"
 
 
 def _expected(test: str) -> Outcome:
-    pattern = fits(test, NOT_YET)
-    if pattern is not None:
-        return Outcome(NOT_YET[pattern])
     if test in COMPLAINS:
         return Outcome.COMPLAINED
     return Outcome.SKIPPED if test in CANNOT_APPLY else Outcome.PASSED
@@ -73,7 +68,7 @@ def _expected(test: str) -> Outcome:
 
 def test_the_table_speaks_of_tests_that_exist() -> None:
     tests = list_tests()
-    named = [*CANNOT_APPLY, *COMPLAINS, *BROKEN_ALONE, *ASSERT_NOTHING, *(pattern for pattern, _ in LUN_OF), *NOT_YET]
+    named = [*CANNOT_APPLY, *COMPLAINS, *BROKEN_ALONE, *ASSERT_NOTHING, *(pattern for pattern, _ in LUN_OF)]
     assert [pattern for pattern in named if not any(fits(test, (pattern,)) for test in tests)] == []
 
 

@@ -1,7 +1,15 @@
 import pytest
 
 from iscsi.constants import SenseKey
-from iscsi.sense import INVALID_FIELD_IN_CDB, LBA_OUT_OF_RANGE, MISCOMPARE_DURING_VERIFY, POWER_ON_OR_RESET, Sense
+from iscsi.sense import (
+    COPY_ABORTED,
+    INVALID_FIELD_IN_CDB,
+    LBA_OUT_OF_RANGE,
+    MISCOMPARE_DURING_VERIFY,
+    POWER_ON_OR_RESET,
+    SANITIZE_IN_PROGRESS,
+    Sense,
+)
 
 
 def test_fixed_format_of_a_unit_attention() -> None:
@@ -49,3 +57,17 @@ def test_what_is_no_sense_data_is_refused(raw: bytes) -> None:
 
 def test_words_are_what_people_search_for() -> None:
     assert INVALID_FIELD_IN_CDB.words == "5/24/00 illegal request"
+
+
+def test_progress_stands_where_a_field_pointer_would() -> None:
+    sense = SANITIZE_IN_PROGRESS.with_progress(0x8000)
+    assert sense.fixed() == bytes.fromhex("70 00 02 00000000 0a 00000000 04 1b 00 808000")
+    for descriptor in (False, True):
+        assert Sense.decode(sense.encode(descriptor=descriptor)) == sense
+
+
+def test_command_specific_information() -> None:
+    sense = COPY_ABORTED.with_command_specific(3)
+    assert sense.fixed()[8:12] == bytes((0, 0, 0, 3))
+    for descriptor in (False, True):
+        assert Sense.decode(sense.encode(descriptor=descriptor)) == sense
