@@ -62,10 +62,13 @@ class Group:
         self.sessions = SessionRegistry(self.config.limits.max_connections)
         self._tickets = Tickets(round(self.config.limits.ticket_lifetime_s * 1e9))
         reach = ArrayReach(self)
+
+        def adopt(unit: LogicalUnit) -> None:
+            unit.disk.copies.reach = reach
+            unit.disk.take_up = self._take_up
+
         for volume in self.volumes.values():
-            for unit in volume.luns.units():
-                unit.disk.copies.reach = reach
-                unit.disk.take_up = self._take_up
+            volume.luns.adopt(adopt)
 
     # -- portals ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ Source: SPC-4 6.6.1 (INQUIRY to an unsupported LUN), 6.33 (REPORT LUNS); SAM-5 5
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from iscsi.constants import ScsiStatus
@@ -30,14 +30,21 @@ class LunMap:
     ValueError for a LUN outside 0 to 16383.
     """
 
-    __slots__ = ("_numbers", "_ownership", "_units")
+    __slots__ = ("_adopt", "_numbers", "_ownership", "_units")
 
     def __init__(self, units: Mapping[int, LogicalUnit], ownership: Ownership | None = None) -> None:
         self._units: dict[int, LogicalUnit] = {}
         self._ownership = ownership
+        self._adopt: Callable[[LogicalUnit], None] | None = None
         self._numbers: tuple[int, ...] = ()
         for number, unit in units.items():
             self._put(number, unit)
+
+    def adopt(self, adopt: Callable[[LogicalUnit], None]) -> None:
+        """Have every unit, those to come too, introduced to the array it is part of."""
+        self._adopt = adopt
+        for unit in self.units():
+            adopt(unit)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -68,6 +75,8 @@ class LunMap:
         if not 0 <= number <= MAX_LUN or number in self._units:
             raise ValueError(f"LUN {number} is outside 0 to {MAX_LUN}, or there is a unit")
         self._units[number] = unit
+        if self._adopt is not None:
+            self._adopt(unit)
         self._numbers = tuple(sorted(self._units))
 
     def _tell_change(self) -> None:

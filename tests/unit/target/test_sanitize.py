@@ -366,6 +366,18 @@ def test_chores_take_turns_each_at_its_own_pace() -> None:
 # -- in an array ---------------------------------------------------------------------------------------------------
 
 
+def test_a_disk_that_comes_later_is_looked_after_too() -> None:
+    group = make_group(volume(thin=False))
+    late = LogicalUnit(Disk(MemoryStore(SIZE), volume_identity("g", "late"), thin=False))
+    (running,) = group.volumes.values()
+    running.luns.add(1, late)
+    nexus = logged_in(group).connection.session.nexus
+    late.execute(scsi.test_unit_ready(), b"", nexus)
+    good(overwrite(late, nexus, immediate=True))
+    assert sense_of(late.execute(scsi.test_unit_ready(), b"", nexus)).code == SANITIZE_IN_PROGRESS.code
+    assert group.deadline_ns == 0
+
+
 def test_an_array_goes_on_with_it_as_time_passes_and_answers_at_the_end() -> None:
     group = make_group(volume(thin=False, size_bytes=SIZE))
     waits: list[int] = []
