@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from tests.interop import support
-from tests.interop.served import ARRAY, GROUP, SECRETS, Serve, Served
+from tests.interop.served import ARRAY, GROUP, SECRETS, Serve, Served, socket_of
 
 
 class StartTgt(Protocol):
@@ -52,11 +52,19 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     secrets.touch(mode=0o600)
     secrets.write_text(SECRETS)
 
-    def start(*, options: str = "", volumes: str = "") -> Served:
+    def start(
+        *,
+        options: str = "",
+        volumes: str = "",
+        settings: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> Served:
         port = support.free_port(GROUP)
         file = tmp_path / f"array-{len(running)}.toml"
-        file.write_text(ARRAY.format(port=port, options=options, volumes=volumes))
-        running.append(Served(file, port))
+        file.write_text(
+            ARRAY.format(port=port, options=options, volumes=volumes, settings=settings, socket=socket_of(file))
+        )
+        running.append(Served(file, port, environment=environment))
         return running[-1]
 
     yield start
