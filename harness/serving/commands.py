@@ -18,6 +18,7 @@ from harness.serving.control_client import ControlError, connected
 from harness.serving.control_wire import Request
 from harness.serving.settings import LogLevel
 from harness.serving.socket_place import SocketError, find
+from harness.units import UnitError, parse_size
 
 ctl = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Control a served array: break, mend and move things."
@@ -141,6 +142,22 @@ def controller_failover(
 ) -> None:
     """Lose the active controller; returns when the other one serves."""
     _do("controller-failover", socket, json, takes_s=3600.0 if gap is None else gap, gap_s=gap, how=how)
+
+
+@ctl.command()
+def grow(
+    volume: Annotated[str, typer.Argument(metavar="VOLUME", help="Its name.", show_default=False)],
+    size: Annotated[str, typer.Argument(metavar="SIZE", help="Such as 20GiB.", show_default=False)],
+    lun: Annotated[int, typer.Option(help="Which of its LUNs.")] = 0,
+    json: Json = False,
+    socket: Socket = None,
+) -> None:
+    """Make a volume larger; its hosts are told by a unit attention. The array file has to name the new size, too."""
+    try:
+        size_bytes = parse_size(size)
+    except UnitError as error:
+        _refuse(f"grow: SIZE: {error}")
+    _do("grow", socket, json, volume=volume, size_bytes=size_bytes, lun=lun)
 
 
 @fault.command("on")

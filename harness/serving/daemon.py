@@ -17,6 +17,7 @@ from harness.array import build_group
 from harness.serving.control_server import ControlServer
 from harness.serving.desk import Desk, decision_data
 from harness.serving.event_log import EventLog
+from harness.serving.file_limit import make_room
 from harness.serving.metrics_http import MetricsServer
 from harness.serving.notify import Notifier
 from harness.serving.rates import Meter
@@ -24,7 +25,7 @@ from harness.serving.settings import LogLevel, Settings
 from harness.serving.socket_place import SocketError, claim, default_path
 from iscsi.constants import LoginStatus
 from target.block_file import FileRefused
-from target.config import GroupConfig
+from target.config import GroupConfig, VolumeConfig
 from target.decisions import Decision, Kind
 from target.group import Group
 from target.off_loop import off_loop
@@ -70,6 +71,8 @@ class Daemon:
     async def run(self) -> None:
         """From the first listener to the last flush. Raises ServeError when it cannot start."""
         loop = asyncio.get_running_loop()
+        if complaint := make_room(self._config.limits.max_connections):
+            self._log.event("files.few", complaint, level="warning")
         group = self._open_volumes(loop)
         server = ArrayServer(group, self._random_bytes)
         meter = Meter(server, self._log.tell_suppressed)
@@ -212,7 +215,8 @@ class Daemon:
         """Take over new access rules and secrets; anything else that has changed takes a restart."""
         try:
             config = self._reread()
-            if _without_access(config) != _without_access(self._config):
+            before = (_without_access(self._config), _without_access(_as_grown(self._config, group)))
+            if _without_access(config) not in before:
                 raise ServeError("only access rules and secrets can change while the array is served")
         except ServeError as error:
             self._log.event("reload.refused", f"SIGHUP: {error}; everything stays as it was", level="error")
@@ -287,6 +291,28 @@ async def _close(server: ArrayServer) -> None:
 
 def _without_access(config: GroupConfig) -> GroupConfig:
     return replace(config, volumes=tuple(replace(volume, access=()) for volume in config.volumes))
+
+
+def _as_grown(config: GroupConfig, group: Group) -> GroupConfig:
+    """The configuration with the sizes the volumes have by now."""
+
+    def size(volume: VolumeConfig, lun: int, before: int) -> int:
+        unit = group.volumes[volume.iqn.lower()].luns.get(lun)
+        return before if unit is None else unit.disk.blocks * unit.disk.block_size
+
+    return replace(
+        config,
+        volumes=tuple(
+            replace(
+                volume,
+                size_bytes=size(volume, 0, volume.size_bytes),
+                more_luns=tuple(
+                    replace(lun, size_bytes=size(volume, lun.number, lun.size_bytes)) for lun in volume.more_luns
+                ),
+            )
+            for volume in config.volumes
+        ),
+    )
 
 
 def greeting(config: GroupConfig) -> list[str]:

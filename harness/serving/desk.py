@@ -64,6 +64,14 @@ class Logout(Table):
     within_s: Seconds | None = None
 
 
+class Grow(Table):
+    """A volume by its name, and the size one of its LUNs gets."""
+
+    volume: str
+    size_bytes: Annotated[int, Field(ge=1)]
+    lun: Annotated[int, Field(ge=0)] = 0
+
+
 class Fault(Table):
     """A fault by its name in `target.faults`, and its place; which places it may have depends on the name."""
 
@@ -170,6 +178,10 @@ async def _logout(desk: Desk, wanted: Logout) -> Answer:
     return _decided([desk.operations.request_logout(number, wanted.within_s) for number in numbers])
 
 
+async def _grow(desk: Desk, wanted: Grow) -> Answer:
+    return _decided([desk.operations.resize(wanted.volume, wanted.size_bytes, wanted.lun)])
+
+
 async def _fault_on(desk: Desk, wanted: Fault) -> Answer:
     return _decided([desk.operations.fault_on(wanted.name, **wanted.place)])
 
@@ -195,6 +207,7 @@ COMMANDS: Final[Mapping[str, tuple[type[Table], Callable[[Desk, Table], Awaitabl
     "undrain": _entry(Portal, _undrain),
     "rebalance": _entry(Rebalance, _rebalance),
     "controller-failover": _entry(Failover, _controller_failover),
+    "grow": _entry(Grow, _grow),
     "fault-on": _entry(Fault, _fault_on),
     "fault-off": _entry(Fault, _fault_off),
     "logout": _entry(Logout, _logout),

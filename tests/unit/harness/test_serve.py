@@ -376,6 +376,25 @@ def test_access_and_secrets_are_read_again_on_sighup_and_nothing_else(tmp_path: 
     assert "not TOML" in events[2]["message"]
 
 
+def test_a_volume_that_has_grown_may_have_its_new_size_in_the_file(tmp_path: Path) -> None:
+    path = array_file(tmp_path, a_free_port())
+
+    def grow() -> None:
+        with connected(path.with_suffix(".sock")) as client:
+            client.ask(Request("grow", {"volume": "logs", "size_bytes": 2 << 20}))
+        path.write_text(path.read_text().replace('"1MiB"', '"2MiB"', 1))
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def act(line: str) -> None:
+        if '"event": "serving"' in line:
+            asyncio.get_running_loop().run_in_executor(None, grow)
+        elif '"event": "reload' in line:
+            stop()
+
+    log = serve(path, log=Heard(act))
+    assert [event["event"] for event in log.events if event["event"].startswith("reload")] == ["reload"]
+
+
 def test_sighup_changes_who_may_log_in(tmp_path: Path) -> None:
     port = a_free_port()
     path = array_file(tmp_path, port)

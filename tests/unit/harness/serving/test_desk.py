@@ -183,6 +183,18 @@ def test_faults_are_switched_on_and_off_and_shown() -> None:
     asyncio.run(main())
 
 
+def test_a_volume_grows_and_its_hosts_are_told() -> None:
+    async def main() -> None:
+        async with serving() as served, desk_of(served) as (desk, _):
+            (name,) = [volume.name for volume in served.server.group.config.volumes if volume.iqn == VOLUME]
+            answer = await ask(desk, "grow", volume=name, size_bytes=1 << 30)
+            assert [decision["kind"] for decision in answer.result["decisions"]] == ["volume"]
+            rows = (await ask(desk, "status")).result["volumes"]
+            assert [row["luns"][0]["size_bytes"] for row in rows if row["iqn"] == VOLUME] == [1 << 30]
+
+    asyncio.run(main())
+
+
 def test_a_session_is_asked_to_log_out_by_its_tsih() -> None:
     async def main() -> None:
         async with serving() as served, desk_of(served) as (desk, _):
@@ -243,6 +255,8 @@ def test_rebalancing_and_the_log_level() -> None:
         ("fault-on", {"name": "silent"}, "silent wants portal"),
         ("fault-on", {"name": "busy", "lba": -1}, "fault-on: lba: expected at least 0"),
         ("fault-on", {"name": "busy", "volume": "none"}, "there is no volume none"),
+        ("grow", {"volume": "none", "size_bytes": 512}, "there is no volume none"),
+        ("grow", {"volume": "none", "size_bytes": "1GiB"}, "grow: size_bytes: expected a whole number"),
         ("log-level", {"level": "loud"}, 'level: expected "debug", "info", "warning" or "error", got "loud"'),
         ("status", {"x": 1}, "status: x: unknown key"),
     ],
