@@ -45,7 +45,7 @@ class Admit:
     """Go on with the login, in portal group ``tpgt``, with CHAP when ``chap`` is given.
 
     ``window`` is that of the session the login names by its TSIH; None for a new session, whose window begins at the
-    login's own CmdSN. ``alias`` is the target's name for people to read (TargetAlias, 13.7); it is told once the
+    login's own CmdSN. ``alias`` is the target's name for people to read (TargetAlias, 13.6); it is told once the
     initiator has authenticated.
     """
 

@@ -192,7 +192,7 @@ class WriteBuffer:
     def restart(self, r2t_sn: int) -> None:
         """The connection is another one: what is open there is asked for again, by R2Ts numbered from ``r2t_sn`` on.
 
-        A number above those that were sent is ignored (RFC 7143 11.5.7).
+        A number above those that were sent is ignored (RFC 7143 11.5.6).
         """
         self.end_stalled()
         if r2t_sn <= self.r2t_sn:

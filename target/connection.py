@@ -162,6 +162,8 @@ class TargetConnection:
         match self._liveness.tick(now_ns):
             case Due.CLOSE:
                 self.close(self._liveness.why)
+            case Due.DISMISS if self.session.shared and self.session.asked_to_leave:
+                self.session.drop(self._liveness.why)
             case Due.DISMISS:
                 self.drop(self._liveness.why)
             case Due.ABANDON:

@@ -17,7 +17,7 @@ from iscsi.window import CommandWindow
 from target.command import ScsiResult
 from target.nexus import Nexus
 from target.retained import Retained
-from target.states import REINSTATED, SESSION, N, SessionState, after
+from target.states import REINSTATED, SESSION, ConnectionState, N, SessionState, after
 from target.tasks import Allegiance, TaskSet
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Carrier(Allegiance, Protocol):
 
     cid: int
     portal: str
+    state: ConnectionState
     closing: bool
     retained: Retained | None
 
@@ -131,6 +132,11 @@ class Session:
     def shared(self) -> bool:
         """True while there is more than one connection."""
         return len(self.connections) > 1
+
+    @property
+    def asked_to_leave(self) -> bool:
+        """True when every connection has been asked to log out."""
+        return all(each.state is ConnectionState.LOGOUT_REQUESTED for each in self.connections.values())
 
     @property
     def over(self) -> bool:

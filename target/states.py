@@ -17,7 +17,7 @@ from iscsi.errors import LocalProtocolError
 
 
 class ConnectionState(Enum):
-    """A connection's states (8.1.3). S2 XPT_WAIT is the initiator's alone."""
+    """A connection's states (8.1.1). S2 XPT_WAIT is the initiator's alone."""
 
     FREE = "S1"
     XPT_UP = "S3"
@@ -29,7 +29,7 @@ class ConnectionState(Enum):
 
 
 class T(Enum):
-    """A connection's transitions at the target (8.1.4). T1, T2 and T14 are the initiator's."""
+    """A connection's transitions at the target (8.1.2). T1, T2 and T14 are the initiator's."""
 
     T3 = "TCP accepted the connection"
     T4 = "the first Login Request arrived"
@@ -116,7 +116,7 @@ CLEANUP: Final[Mapping[tuple[CleanupState, M], CleanupState]] = MappingProxyType
 
 
 class SessionState(Enum):
-    """A session's states at the target (8.3.2)."""
+    """A session's states at the target (8.3.3)."""
 
     FREE = "Q1"
     ACTIVE = "Q2"
@@ -126,7 +126,7 @@ class SessionState(Enum):
 
 
 class N(Enum):
-    """A session's transitions at the target (8.3.3). N4 is the initiator's."""
+    """A session's transitions at the target (8.3.4). N4 is the initiator's."""
 
     N1 = "the leading login began"
     N2 = "the leading login ended well"

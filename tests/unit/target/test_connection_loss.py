@@ -289,6 +289,29 @@ def test_a_session_the_array_drops_is_told_on_every_connection() -> None:
     assert state(first) is SessionState.FAILED
 
 
+def test_who_stays_on_all_connections_though_asked_to_leave_loses_the_session() -> None:
+    first = leader()
+    second = joined(first, 1)
+    for peer in (first, second):
+        peer.connection.request_logout(10, 0)
+        peer.hear()
+    (event,) = first.pass_time(10)
+    (other,) = second.hear()
+    assert [pdu.event for pdu in (event, other) if isinstance(pdu, AsyncMessage)] == [AsyncEvent.SESSION_DROP] * 2
+    assert second.connection.closing
+
+
+def test_who_stays_on_one_of_two_loses_that_one() -> None:
+    first = leader()
+    second = joined(first, 1)
+    second.connection.request_logout(10, 0)
+    second.hear()
+    (event,) = second.pass_time(10)
+    assert isinstance(event, AsyncMessage)
+    assert (event.event, event.param1) == (AsyncEvent.CONNECTION_DROP, 1)
+    assert not first.connection.closing
+
+
 def test_a_write_is_not_lost_with_another_connection() -> None:
     first = leader()
     second = joined(first, 1)

@@ -80,7 +80,7 @@ def test_every_login_at_the_group_address_is_redirected_even_with_a_session_ther
 
 
 def test_the_volumes_name_is_told_once_the_initiator_has_authenticated() -> None:
-    """As TargetAlias (RFC 7143 13.7), among the operational keys."""
+    """As TargetAlias (RFC 7143 13.6), among the operational keys."""
     peer = Peer(make_group(SECRET_VOLUME), PORTALS[0])
     peer.login(chap=USER)
     told = [(response.csg, dict(decode_keys(response.data)).get("TargetAlias")) for response in peer.login_responses]

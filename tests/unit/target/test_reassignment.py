@@ -178,7 +178,7 @@ def test_a_status_that_was_lost_is_sent_again_and_the_command_does_not_run_twice
 def test_a_reads_data_goes_out_again_from_exp_data_sn_on_cut_for_the_new_connection(
     acknowledged: int, blocks_left: int
 ) -> None:
-    """A number beyond the last Data-In PDU is ignored (11.5.7)."""
+    """A number beyond the last Data-In PDU is ignored (11.5.6)."""
     group = make_group()
     fill_disk(group, 0, DATA)
     first = leader(group)
