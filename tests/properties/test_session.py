@@ -303,8 +303,8 @@ class Session(RuleBasedStateMachine):
                 self.the_host_answers_an_r2t(0)
             elif any(self.flying[cid] for cid in self.peers):
                 self.it_arrives(0)
-            else:
-                break
+            elif not any(peer.connection.output_bytes for peer in self.peers.values()):
+                break  # what one connection set free on another has been heard, too
         for sent in self.sent.values():
             assert sent.answers == 1, f"no answer to {sent.pdu}"
             lba = int.from_bytes(sent.pdu.cdb[2:6], "big")
