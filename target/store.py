@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import repeat
 from typing import Final, NamedTuple, Protocol
 
 from iscsi.pieces import Pieces
@@ -137,9 +136,10 @@ _MAX_ZERO_LENGTHS: Final = 32
 class MemoryStore:
     """A sparse store in memory, in granules allocated by the first write.
 
-    ``limit_bytes`` bounds what may be allocated (None: the size). A granule is never changed, a write puts another in
-    its place: so `gather` hands out the granules themselves, whatever is written while they are on their way. Of a
-    granule that is mapped in part only, a bit per sector says which part that is; what is not mapped is zero there.
+    ``limit_bytes`` bounds what may be allocated (None: the size). A granule is ``bytes`` once a long read has been
+    given it as it stands, or a write has replaced it whole; the next smaller write makes a ``bytearray`` of it, for
+    itself and those that follow. So long reads are not copied, small writes copy little, and what was read stays as it
+    was. Of a granule that is mapped in part only, a bit per sector says which part that is; the rest of it is zero.
     """
 
     __slots__ = ("_granules", "_limit", "_partial", "_size", "_sorted", "_zeros")
@@ -149,7 +149,7 @@ class MemoryStore:
             raise ValueError(f"a store has at least one byte, got size_bytes={size_bytes}")
         self._size = size_bytes
         self._limit = -(-(size_bytes if limit_bytes is None else limit_bytes) // GRANULE_BYTES)
-        self._granules: dict[int, bytes] = {}
+        self._granules: dict[int, bytes | bytearray] = {}
         self._partial: dict[int, int] = {}
         self._sorted: list[int] | None = []  # the granules in order, None when that has to be made anew
         self._zeros: dict[int, bytes] = {}
@@ -184,13 +184,22 @@ class MemoryStore:
             raise outside(offset, length, self._size)
         first, start = divmod(offset, GRANULE_BYTES)
         end = start + length
+        granules = self._granules
         if end <= GRANULE_BYTES:
-            granule = self._granules.get(first)
-            return self._zero_bytes(length) if granule is None else granule[start:end]
-        last = (offset + length - 1) // GRANULE_BYTES
-        if not any(map(self._granules.__contains__, range(first, last + 1))):
+            granule = granules.get(first)
+            if granule is None:
+                return self._zero_bytes(length)
+            piece = granule[start:end]
+            return piece if type(piece) is bytes else bytes(piece)
+        indexes = range(first, (offset + length - 1) // GRANULE_BYTES + 1)
+        if not any(map(granules.__contains__, indexes)):
             return self._zero_bytes(length)
-        pieces: list[bytes | memoryview] = list(map(self._granules.get, range(first, last + 1), repeat(_EMPTY)))
+        pieces: list[bytes | memoryview] = []
+        for index in indexes:
+            granule = granules.get(index, _EMPTY)
+            if not isinstance(granule, bytes):
+                granule = granules[index] = bytes(granule)
+            pieces.append(granule)
         if start:
             pieces[0] = memoryview(pieces[0])[start:]
         if left := end % GRANULE_BYTES:
@@ -270,10 +279,18 @@ class MemoryStore:
             self._partial[index] = 0
             self._sorted = None
         end = start + len(data)
-        whole = len(data) == GRANULE_BYTES
-        self._granules[index] = bytes(data) if whole else b"".join((granule[:start], data, granule[end:]))
+        if len(data) == GRANULE_BYTES:
+            self._granules[index] = bytes(data)
+        else:
+            self._own(index, granule)[start:end] = data
         if index in self._partial:
             self._map(index, start, end)
+
+    def _own(self, index: int, granule: bytes | bytearray) -> bytearray:
+        """A granule as one that nobody else has, to be written in."""
+        if isinstance(granule, bytes):
+            granule = self._granules[index] = bytearray(granule)
+        return granule
 
     def _free(self, index: int) -> None:
         del self._granules[index]
@@ -299,7 +316,7 @@ class MemoryStore:
             taken = min(end - start, GRANULE_BYTES - at)
             granule = self._granules.get(index)
             if granule is not None:
-                self._granules[index] = b"".join((granule[:at], bytes(taken), granule[at + taken :]))
+                self._own(index, granule)[at : at + taken] = bytes(taken)
                 whole = bit_range(-(-at // SECTOR_BYTES), (at + taken) // SECTOR_BYTES)
                 self._partial[index] = left = self._mapped(index) & ~whole
                 if not left:

@@ -161,6 +161,14 @@ class TaskSet:
                 return
             cdb, read_length = cdb + headers.cdb_rest, headers.read_length or 0
         wanted = self._data_out_length(command, cdb) if command.write else 0
+        if (
+            wanted == command.edtl == len(command.data) <= connection.params.first_burst_length
+            and command.final
+            and connection.params.immediate_data
+            and not command.read
+        ):  # as most small writes come: whole
+            self._finish(command, cdb, command.data, connection, wanted)
+            return
         if wanted > MAX_TRANSFER_BYTES or (
             wanted != command.edtl and self.luns.wants_exactly(decode_lun(command.lun), cdb)
         ):
@@ -420,7 +428,8 @@ class TaskSet:
         elif command.read and command.write:
             self._finish_bidirectional(write)
         else:
-            self._finish(command, write.cdb, buffer.content(), write.connection)
+            moved = self._data_out_length(command, write.cdb)
+            self._finish(command, write.cdb, buffer.content(), write.connection, moved)
 
     def _set_overdue(self, write: WaitingWrite) -> None:
         if write.command.itt not in self._overdue:
@@ -480,13 +489,17 @@ class TaskSet:
         if not command.immediate:
             self._window.release()
 
-    def _finish(self, command: ScsiCommand, cdb: bytes, data_out: bytes, connection: Allegiance) -> None:
-        """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""
+    def _finish(
+        self, command: ScsiCommand, cdb: bytes, data_out: bytes, connection: Allegiance, moved: int = 0
+    ) -> None:
+        """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN.
+
+        ``moved`` is how many bytes the CDB itself takes from the initiator.
+        """
         lun = decode_lun(command.lun)
         result = self.luns.execute(lun, cdb, data_out, connection.nexus)
         if result.pending is not None:
             connection.writes += command.write
-            moved = self._data_out_length(command, cdb) if command.write else 0
             self._answer_after(
                 result.pending,
                 WaitingAnswer(command, connection, lambda end, through: respond(through, command, end, 0, moved)),
@@ -501,7 +514,7 @@ class TaskSet:
             answer_read(connection, command, result)
         elif command.write:
             connection.writes += 1
-            respond(connection, command, result, 0, self._data_out_length(command, cdb))
+            respond(connection, command, result, 0, moved)
         else:
             respond(connection, command, result, 0, len(result.data))
 

@@ -87,7 +87,7 @@ size = "{DISK_BYTES >> 20}MiB"
 access = [{{ source = "0.0.0.0/0" }}]
 """
     )
-    command = [sys.executable, "-m", "harness", "serve", str(array)]
+    command = [sys.executable, "-m", "harness", "serve", "--loop", "asyncio", str(array)]
     url = f"iscsi://{address}:{port}/iqn.2026-11.lab.bench:disk/0"
     with _process(command, directory / "log", lambda: _listens(address, port)) as pid:
         if not in_file:
