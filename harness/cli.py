@@ -3,6 +3,8 @@
 Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
 scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
 the lowest of those that failed.
+
+Each command imports what it needs when it is called: `status` and `ctl` are asked often and need little.
 """
 
 import sys
@@ -12,11 +14,8 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from harness.load import load_scenario
 from harness.mistakes import ScenarioError
 from harness.result import ExitCode
-from harness.run_command import OutputError, Outputs, run_all
-from harness.schema import schema_text
 from harness.serving import commands
 from harness.serving.settings import LogFormat, LoopName
 
@@ -54,6 +53,9 @@ def run(
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Where each run leaves its directory.")] = Path("runs"),
 ) -> None:
     """Run scenarios and judge them; one is told step by step, several as a table."""
+    from harness.load import load_scenario
+    from harness.run_command import OutputError, Outputs, run_all
+
     if pcap is not None and (len(scenarios) > 1 or net == "tcp"):
         _refuse("--pcap takes one scenario, on the simulated network")
     loaded = []
@@ -118,6 +120,8 @@ app.add_typer(commands.ctl, name="ctl")
 @app.command()
 def schema() -> None:
     """Print the JSON schema of scenario files."""
+    from harness.schema import schema_text
+
     sys.stdout.write(schema_text())
 
 

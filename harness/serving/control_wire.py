@@ -76,7 +76,7 @@ def decode_answer(line: bytes) -> Answer | Refusal:
 
 
 def _line(message: dict[str, Any]) -> bytes:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode(errors="replace") + b"\n"
 
 
 def _decode(line: bytes) -> dict[str, Any]:

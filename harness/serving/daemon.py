@@ -245,7 +245,7 @@ class Daemon:
             await asyncio.sleep(_POLL_S)
         left = _logged_in(server)
         if left:
-            words = f"{left} connections had not logged out and are closed"
+            words = f"not logged out in time, and closed: {left} connection{'s' if left > 1 else ''}"
             self._log.event("stopping.left", words, {"connections": left}, level="warning")
 
     def _close_volumes(self, group: Group) -> None:

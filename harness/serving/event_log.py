@@ -100,9 +100,13 @@ class _Budget:
         return True
 
 
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def _one_line(text: str) -> str:
     """One printable line: names come from the wire, and must not forge a line or drive a terminal."""
-    clean = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    clean = _printable(text)
     return clean if len(clean) <= _MAX_TEXT else clean[: _MAX_TEXT - 1] + "…"
 
 
@@ -124,11 +128,9 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         event: str = record.event  # type: ignore[attr-defined]
         fields: dict[str, object] = record.fields  # type: ignore[attr-defined]
-        return json.dumps(
-            {"time": _time(record), "level": record.levelname.lower(), "event": event, "message": record.getMessage()}
-            | {key: _one_line(value) if isinstance(value, str) else value for key, value in fields.items()},
-            ensure_ascii=False,
-        )
+        head = {"time": _time(record), "level": record.levelname.lower(), "event": event}
+        told = {key: _one_line(value) if isinstance(value, str) else value for key, value in fields.items()}
+        return _printable(json.dumps(head | {"message": record.getMessage()} | told, ensure_ascii=False))
 
 
 def _is_journal(stream: IO[str]) -> bool:

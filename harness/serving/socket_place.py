@@ -7,6 +7,7 @@ socket (0600). A socket that a dead server has left is replaced; one that a livi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -103,7 +104,10 @@ def claim(path: Path) -> Claimed:
         held = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(held, fcntl.LOCK_EX)  # between looking and binding nobody else may do the same
-            _remove_stale(path)
+            for other in _sockets(path.parent) if path.parent in folders() else []:
+                if other != path:
+                    _remove_dead(other)
+            _check_free(path)
             listener = _bound(path)
         finally:
             os.close(held)
@@ -120,7 +124,16 @@ def _own_folder(place: Path) -> None:
         raise SocketError(f"{place}: expected a folder of user {os.geteuid()} that nobody else can write to")
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_dead(path: Path) -> None:
+    """Take away what a server left that was killed; in a folder of our own nothing else is ever there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_S)
+        if probe.connect_ex(str(path)) == errno.ECONNREFUSED and path.is_socket():
+            path.unlink(missing_ok=True)
+
+
+def _check_free(path: Path) -> None:
+    """Raises SocketError when somebody has it; what a dead server has left is removed."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise SocketError(f"{path}: there is something else than a socket")

@@ -66,7 +66,7 @@ def _sessions(status: Row, width: int) -> RenderableType:
     for session in status["sessions"]:
         target = "discovery" if session["discovery"] else volumes.get(session["target"], session["target"])
         since = [_clock(session["since"], status["at"])] if wide else []
-        name = Text.assemble((str(session["tsih"]), "bold"), f"  {_name(session)}: {target}")
+        name = Text.assemble((str(session["tsih"]), "bold"), f"  {_name(session)}: {target}", overflow="fold")
         table.add_row(name, *since, str(session["outstanding"]))
         for connection in session["connections"]:
             path = Text(f"   {connection['source'].partition(':')[0]} → {connection['portal']}", "cyan")

@@ -38,6 +38,16 @@ def test_a_dead_server_s_socket_is_replaced(tmp_path: Path) -> None:
     claim(path).release()
 
 
+def test_what_dead_servers_left_in_the_runtime_folder_goes(runtime: Path) -> None:
+    living = claim(runtime / "living.sock")
+    claim(runtime / "dead.sock").listener.close()
+    (runtime / "file.sock").write_text("what is no socket stays")
+    claimed = claim(runtime / "new.sock")
+    assert sorted(path.name for path in runtime.iterdir()) == ["file.sock", "living.sock", "new.sock"]
+    claimed.release()
+    living.release()
+
+
 def test_a_living_server_s_socket_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
     first = claim(path)
