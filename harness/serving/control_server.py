@@ -40,6 +40,11 @@ class ControlServer:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: _Client(self), sock=self._claimed.listener)
 
+    def interrupt(self, why: str) -> None:
+        """Give up what is being worked on, and tell those who wait for it."""
+        for client in list(self.clients):
+            client.interrupt(why)
+
     def close(self) -> None:
         """Hang up, and take the socket away."""
         if self._server is not None:
@@ -85,6 +90,13 @@ class _Client(asyncio.Protocol):
             self._server.clients.remove(self)
         if self._patience is not None:
             self._patience.cancel()
+
+    def interrupt(self, why: str) -> None:
+        """Give up what is being worked on here."""
+        if self._working is not None:
+            self._working.cancel()
+            self._working = None
+            self._say_last(Refusal(why))
 
     def hang_up(self) -> None:
         """Write what is still to be written, then close."""

@@ -10,23 +10,23 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from harness.array import build_group
 from harness.serving.control_server import ControlServer
-from harness.serving.desk import Desk, decision_data
+from harness.serving.desk import Desk
 from harness.serving.event_log import EventLog
 from harness.serving.file_limit import make_room
+from harness.serving.greeting import greeting
+from harness.serving.happenings import Happenings
 from harness.serving.metrics_http import MetricsServer
 from harness.serving.notify import Notifier
 from harness.serving.rates import Meter
-from harness.serving.settings import LogLevel, Settings
+from harness.serving.reload import take_over
+from harness.serving.settings import Settings
 from harness.serving.socket_place import SocketError, claim, default_path
-from iscsi.constants import LoginStatus
 from target.block_file import FileRefused
-from target.config import GroupConfig, VolumeConfig
-from target.decisions import Decision, Kind
+from target.config import GroupConfig
 from target.group import Group
 from target.off_loop import off_loop
 from target.operations import Operations
@@ -64,7 +64,7 @@ class Daemon:
         self._notifier = notifier
         self._random_bytes = random_bytes
         self._wall_clock = wall_clock
-        self._tallies: dict[str, dict[str, int]] = {}
+        self._happenings = Happenings(log)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
 
@@ -78,7 +78,7 @@ class Daemon:
         meter = Meter(server, self._log.tell_suppressed)
         operations = Operations(server)
         desk = Desk(server, operations, meter, self._log, self._wall_clock)
-        server.on_end = lambda ended: self._ended(meter, ended)
+        server.on_end = _both(meter.ended, self._happenings.ended)
         control: ControlServer | None = None
         metrics: MetricsServer | None = None
         try:
@@ -94,6 +94,8 @@ class Daemon:
             self._greet()
             await self._stop.wait()
             desk.state = "stopping"
+            if control is not None:
+                control.interrupt("the array is stopping")
             await self._say_goodbye(server, operations)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -111,7 +113,7 @@ class Daemon:
 
     def _open_volumes(self, loop: asyncio.AbstractEventLoop) -> Group:
         try:
-            return build_group(self._config, files=True, offload=off_loop(loop), on_decision=self._decided)
+            return build_group(self._config, files=True, offload=off_loop(loop), on_decision=self._happenings.decided)
         except FileRefused as error:
             raise ServeError(str(error)) from None
 
@@ -140,7 +142,9 @@ class Daemon:
             from harness.serving.metrics import CONTENT_TYPE, ArrayMetrics
         except ImportError:
             raise ServeError("metrics: prometheus_client is not installed (pip install 'mpiolab[metrics]')") from None
-        metrics = MetricsServer(address, port, ArrayMetrics(desk.report, lambda: self._tallies).text, CONTENT_TYPE)
+        metrics = MetricsServer(
+            address, port, ArrayMetrics(desk.report, lambda: self._happenings.tallies).text, CONTENT_TYPE
+        )
         try:
             await metrics.start()
         except OSError as error:
@@ -176,32 +180,6 @@ class Daemon:
 
     # -- what happens meanwhile ------------------------------------------------------------------------------------
 
-    def _decided(self, decision: Decision) -> None:
-        refused = decision.kind is Kind.LOGIN and decision.portal is None
-        name = "login.refused" if refused else decision.kind.value
-        fields = {key: value for key, value in decision_data(decision).items() if value not in ("", None, 0)}
-        del fields["kind"]
-        self._tally("mpiolab_decisions", decision.kind.value)
-        if decision.kind is Kind.LOGIN:
-            self._tally("mpiolab_logins", decision.answer)
-        self._log.event(name, decision.words, fields, level="warning" if refused else "info")
-
-    def _ended(self, meter: Meter, ended: Ended) -> None:
-        meter.ended(ended)
-        session = ended.session
-        fields: dict[str, object] = {"connection": ended.number, "source": ended.source, "local": ended.local}
-        if session is not None:
-            fields["session"] = session.tsih
-            fields["initiator"] = session.identity.initiator_name
-            fields["target"] = session.identity.target_name
-        name, level = _end_of(ended)
-        self._tally("mpiolab_connections_ended", "login" if session is None else "full feature")
-        self._log.event(name, ended.words, fields | {"reason": ended.why}, level=level)
-
-    def _tally(self, metric: str, value: str) -> None:
-        counts = self._tallies.setdefault(metric, {})
-        counts[value] = counts.get(value, 0) + 1
-
     def _on_stop(self, number: int) -> None:
         name = signal.Signals(number).name
         if self._stop.is_set():
@@ -215,14 +193,11 @@ class Daemon:
         """Take over new access rules and secrets; anything else that has changed takes a restart."""
         try:
             config = self._reread()
-            before = (_without_access(self._config), _without_access(_as_grown(self._config, group)))
-            if _without_access(config) not in before:
+            if not take_over(group, self._config, config):
                 raise ServeError("only access rules and secrets can change while the array is served")
         except ServeError as error:
             self._log.event("reload.refused", f"SIGHUP: {error}; everything stays as it was", level="error")
             return
-        for volume in config.volumes:
-            group.volumes[volume.iqn.lower()].config = volume
         self._config = config
         self._log.event("reload", "SIGHUP: access rules and secrets are read; they hold for logins from now on")
 
@@ -267,13 +242,12 @@ _USUAL_PORT = 3260
 _ROUNDS_TO_END = 100
 
 
-def _end_of(ended: Ended) -> tuple[str, LogLevel]:
-    """What a connection's end is called, and how loud it is: a redirect is an end, too, and told by its decision."""
-    if ended.session is not None:
-        return "connection.ended", "info"
-    if ended.why.endswith(LoginStatus.MOVED_TEMPORARILY.words):
-        return "login.redirected", "debug"
-    return "login.ended", "warning" if ended.why.startswith("login ended with") else "info"
+def _both(first: Callable[[Ended], None], second: Callable[[Ended], None]) -> Callable[[Ended], None]:
+    def hear(ended: Ended) -> None:
+        first(ended)
+        second(ended)
+
+    return hear
 
 
 def _logged_in(server: ArrayServer) -> int:
@@ -287,43 +261,3 @@ async def _close(server: ArrayServer) -> None:
         if not server.connections():
             return
         await asyncio.sleep(0)
-
-
-def _without_access(config: GroupConfig) -> GroupConfig:
-    return replace(config, volumes=tuple(replace(volume, access=()) for volume in config.volumes))
-
-
-def _as_grown(config: GroupConfig, group: Group) -> GroupConfig:
-    """The configuration with the sizes the volumes have by now."""
-
-    def size(volume: VolumeConfig, lun: int, before: int) -> int:
-        unit = group.volumes[volume.iqn.lower()].luns.get(lun)
-        return before if unit is None else unit.disk.blocks * unit.disk.block_size
-
-    return replace(
-        config,
-        volumes=tuple(
-            replace(
-                volume,
-                size_bytes=size(volume, 0, volume.size_bytes),
-                more_luns=tuple(
-                    replace(lun, size_bytes=size(volume, lun.number, lun.size_bytes)) for lun in volume.more_luns
-                ),
-            )
-            for volume in config.volumes
-        ),
-    )
-
-
-def greeting(config: GroupConfig) -> list[str]:
-    """What a person needs to log in."""
-    front = config.group_address or config.portals[0].address
-    lines = [f"{config.name}: discover at {front}:{config.port}"]
-    if config.group_address is not None:
-        portals = ", ".join(portal.address for portal in config.portals)
-        lines.append(f"logins are redirected to {portals} ({config.placement})")
-    for volume in config.volumes:
-        for lun in volume.luns:
-            address = f"iscsi://{front}:{config.port}/{volume.iqn}/{lun.number}"
-            lines.append(f"  {address}   {volume.name}, {lun.size_bytes} bytes")
-    return lines

@@ -110,6 +110,8 @@ class Desk:
         entry = COMMANDS.get(request.command)
         if entry is None:
             return Refusal(f'no command "{request.command[:40]}"{did_you_mean(request.command[:40], COMMANDS)}')
+        if self.state == "stopping" and request.command != "status":
+            return Refusal("the array is stopping")
         model, act = entry
         try:
             answer = await act(self, validated(model, request.arguments, request.command))

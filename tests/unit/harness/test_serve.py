@@ -22,10 +22,11 @@ from harness.load import scenario_from
 from harness.mistakes import ScenarioError
 from harness.serve import example_array, loop_factory
 from harness.serve import serve as serve_array
-from harness.serving.control_client import connected
+from harness.serving.control_client import ControlError, connected
 from harness.serving.control_wire import Request
-from harness.serving.daemon import ServeError, greeting
+from harness.serving.daemon import ServeError
 from harness.serving.event_log import EventLog
+from harness.serving.greeting import greeting
 from iscsi.constants import AsyncEvent, LoginStatus
 from iscsi.login_initiator import LoginDone, LoginFailed
 from iscsi.pdu import AsyncMessage, LogoutRequest, LogoutResponse
@@ -337,6 +338,28 @@ def test_an_array_answers_at_its_socket_while_it_serves(tmp_path: Path) -> None:
     assert answered[0]["array"] == "PS100"
     assert answered[0]["state"] == "serving"
     assert not path.with_suffix(".sock").exists()
+
+
+def test_a_failover_under_way_is_given_up_when_the_array_stops(tmp_path: Path) -> None:
+    path = array_file(tmp_path, a_free_port())
+    told: list[str] = []
+
+    def fail_over() -> None:
+        with connected(path.with_suffix(".sock")) as client, pytest.raises(ControlError) as error:
+            client.ask(Request("controller-failover", {"gap_s": 3000}))
+        told.append(str(error.value))
+
+    asked: list[asyncio.Future[None]] = []
+
+    def act(line: str) -> None:
+        if '"event": "serving"' in line:
+            asked.append(asyncio.get_running_loop().run_in_executor(None, fail_over))
+        elif '"event": "failover"' in line:
+            stop()
+
+    log = serve(path, log=Heard(act), stop_within="1h")
+    assert told == ["the array is stopping"]
+    assert log.events[-1]["event"] == "stopped"
 
 
 def test_a_second_array_does_not_take_the_first_one_s_socket(tmp_path: Path) -> None:
