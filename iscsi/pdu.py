@@ -572,7 +572,7 @@ def encode_buffers(pdu: Pdu, header_digest: bool = False, data_digest: bool = Fa
     padding = _PADDING[len(data) & 3]
     if isinstance(data, Pieces):
         if not data_digest:
-            return [header, *data, padding] if padding else [header, *data]
+            return [header, *data.buffers, padding] if padding else [header, *data.buffers]
         data = bytes(data)
     if data_digest:
         return [header, data, padding + crc32c(data + padding if padding else data).to_bytes(4, "little")]

@@ -5,28 +5,28 @@ What goes out by a vectored write need not be contiguous, so a read of many bloc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
+from typing import cast
 
 
 class Pieces:
     """Immutable bytes in order. ``len`` counts bytes; a slice (step 1) is `Pieces` again; ``bytes`` joins them."""
 
-    __slots__ = ("_length", "_pieces")
+    __slots__ = ("_ends", "_length", "buffers")
 
-    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
-        self._pieces = pieces
-        self._length = sum(map(len, pieces))
+    def __init__(self, buffers: Sequence[bytes], length: int) -> None:
+        """``buffers``, bytes or views of them, go into a vectored write as they are; they have ``length`` bytes."""
+        self.buffers = buffers
+        self._length = length
+        self._ends: list[int] = []  # where each piece ends, once that has been asked
 
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[bytes | memoryview]:
-        """The buffers, for a vectored write."""
-        return iter(self._pieces)
-
     def __bytes__(self) -> bytes:
-        return b"".join(self._pieces)
+        return b"".join(self.buffers)
 
     def __eq__(self, other: object) -> bool:
         return bytes(self) == bytes(other) if isinstance(other, (Pieces, bytes, bytearray)) else NotImplemented
@@ -35,7 +35,7 @@ class Pieces:
         return hash(bytes(self))
 
     def __repr__(self) -> str:
-        return f"<{self._length} bytes in {len(self._pieces)} pieces>"
+        return f"<{self._length} bytes in {len(self.buffers)} pieces>"
 
     def __getitem__(self, wanted: slice) -> Pieces:
         start, stop, step = wanted.indices(self._length)
@@ -43,13 +43,19 @@ class Pieces:
             raise ValueError(f"pieces are cut with a step of 1, not {step}")
         if start == 0 and stop == self._length:
             return self
-        cut = []
-        for piece, end in zip(self._pieces, accumulate(map(len, self._pieces)), strict=True):
-            begin = end - len(piece)
-            if end <= start:
-                continue
-            if begin >= stop:
-                break
-            inside = start <= begin and end <= stop
-            cut.append(piece if inside else memoryview(piece)[max(start - begin, 0) : stop - begin])
-        return Pieces(cut)
+        ends = self._ends = self._ends or list(accumulate(map(len, self.buffers)))
+        first, last = bisect_right(ends, start), bisect_left(ends, stop)
+        cut = list(self.buffers[first : last + 1])
+        if not cut or start >= stop:
+            return Pieces((), 0)
+        begin = ends[first] - len(cut[0])
+        if stop < ends[last]:
+            cut[-1] = view(cut[-1], 0, len(cut[-1]) - (ends[last] - stop))
+        if start > begin:
+            cut[0] = view(cut[0], start - begin, len(cut[0]))
+        return Pieces(cut, stop - start)
+
+
+def view(buffer: bytes, start: int, stop: int) -> bytes:
+    """A part of a buffer, not copied. It can be measured, joined and sent, which is all that is done with a piece."""
+    return cast(bytes, memoryview(buffer)[start:stop])

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, Protocol
 
 IOV_MAX: Final = 1024
@@ -88,14 +90,11 @@ class SocketOutlet:
             except OSError:
                 self._transport.write(buffers[0])  # it fails there as well, and asyncio ends the connection
                 return
-            sent = 0
-            for buffer in buffers:
-                if written < len(buffer):
-                    break
-                written -= len(buffer)
-                sent += 1
-            if sent == len(buffers):
+            ends = list(accumulate(map(len, buffers)))
+            if written == ends[-1]:
                 return
+            sent = bisect_right(ends, written)
+            written -= ends[sent - 1] if sent else 0
             if not written and sent == IOV_MAX:
                 buffers = buffers[sent:]
                 continue

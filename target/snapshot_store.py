@@ -131,13 +131,13 @@ class SnapshotStore:
         own, stop = self._map.run(first, last)
         if stop >= last:
             return self._piece(own, offset, end)
-        pieces: list[bytes | memoryview] = []
+        pieces: list[bytes] = []
         while offset < end:
             own, stop = self._map.run(offset // CLUSTER_BYTES, last)
             until = min(end, stop * CLUSTER_BYTES)
             pieces.append(self._piece(own, offset, until))
             offset = until
-        return Pieces(pieces)
+        return Pieces(pieces, length)
 
     def write(self, offset: int, data: bytes) -> None:
         end = self._end(offset, len(data))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
-from iscsi.pieces import Pieces
+from iscsi.pieces import Pieces, view
 from target.flush import Flush
 
 
@@ -192,19 +192,19 @@ class MemoryStore:
             piece = granule[start:end]
             return piece if type(piece) is bytes else bytes(piece)
         indexes = range(first, (offset + length - 1) // GRANULE_BYTES + 1)
-        if not any(map(granules.__contains__, indexes)):
-            return self._zero_bytes(length)
-        pieces: list[bytes | memoryview] = []
-        for index in indexes:
-            granule = granules.get(index, _EMPTY)
-            if not isinstance(granule, bytes):
-                granule = granules[index] = bytes(granule)
-            pieces.append(granule)
-        if start:
-            pieces[0] = memoryview(pieces[0])[start:]
+        held: list[bytes | bytearray]
+        try:
+            held = list(map(granules.__getitem__, indexes))
+        except KeyError:
+            if not any(map(granules.__contains__, indexes)):
+                return self._zero_bytes(length)
+            held = [granules.get(index, _EMPTY) for index in indexes]
+        pieces = self._shared(held, first)
         if left := end % GRANULE_BYTES:
-            pieces[-1] = memoryview(pieces[-1])[:left]
-        return Pieces(pieces)
+            pieces[-1] = view(pieces[-1], 0, left)
+        if start:
+            pieces[0] = view(pieces[0], start, GRANULE_BYTES)
+        return Pieces(pieces, length)
 
     def write(self, offset: int, data: bytes) -> None:
         length = len(data)
@@ -285,6 +285,14 @@ class MemoryStore:
             self._own(index, granule)[start:end] = data
         if index in self._partial:
             self._map(index, start, end)
+
+    def _shared(self, granules: list[bytes | bytearray], first: int) -> list[bytes]:
+        """Granules from ``first`` on as ones that nobody writes in any more."""
+        if bytearray in map(type, granules):
+            for at, granule in enumerate(granules):
+                if isinstance(granule, bytearray):
+                    granules[at] = self._granules[first + at] = bytes(granule)
+        return cast(list[bytes], granules)
 
     def _own(self, index: int, granule: bytes | bytearray) -> bytearray:
         """A granule as one that nobody else has, to be written in."""
