@@ -13,6 +13,7 @@ from typing import cast
 
 from target.connection import TargetConnection
 from target.group import Group
+from target.inlet import SharedBufferInlet
 from target.outlet import Outlet, outlet
 from target.session import Session
 
@@ -84,7 +85,9 @@ class ArrayServer:
     async def listen(self, address: str) -> None:
         """Listen on one of the group's addresses."""
         loop = asyncio.get_running_loop()
-        self._servers[address] = await loop.create_server(lambda: ArrayProtocol(self), address, self.group.config.port)
+        # A selector loop asks a buffered protocol for its buffer; elsewhere bytes come as they are.
+        kind = SelectorArrayProtocol if isinstance(loop, asyncio.SelectorEventLoop) else ArrayProtocol
+        self._servers[address] = await loop.create_server(lambda: kind(self), address, self.group.config.port)
 
     async def portal_down(self, address: str) -> None:
         """An interface is gone: the redirect avoids it, its listener closes, its connections break."""
@@ -395,3 +398,7 @@ class ArrayProtocol(asyncio.Protocol):
             return
         connection.tick(self._now())
         self._flush(connection)
+
+
+class SelectorArrayProtocol(ArrayProtocol, SharedBufferInlet):
+    """The same on a selector loop."""
