@@ -12,6 +12,7 @@ from collections.abc import Callable
 from harness.array import lun_map
 from target.config import GroupConfig
 from target.decisions import Decision
+from target.faults import ArrayFault
 from target.group import Group, Volume
 from target.operations import OperationError, Operations
 from target.reservation_memory import KeptRecord, ReservationMemory
@@ -45,6 +46,7 @@ class ArraySite:
             volume.iqn.lower(): {lun.number: KeptRecord() for lun in volume.luns} for volume in config.volumes
         }
         self._portals_down: list[str] = []
+        self._faults: list[ArrayFault] = []
         self._killed = 0
 
     async def start(self) -> None:
@@ -59,6 +61,8 @@ class ArraySite:
         self._operations = Operations(self.server, self.power)
         for address in self._portals_down:
             group.set_portal(address, False)
+        for fault in self._faults:
+            group.faults.on(fault)
         for address in self.config.addresses:
             if address not in self._portals_down:
                 await self._listen(self.server, address)
@@ -110,6 +114,18 @@ class ArraySite:
         self._portals_down.remove(address)
         if self._operations is not None and address not in self._portals_down:
             await self._operations.portal_up(address, "its interface is back")
+
+    def fault_on(self, fault: ArrayFault) -> None:
+        """One of the array's own faults begins; it outlasts the process."""
+        self._faults.append(fault)
+        if self._operations is not None:
+            self._operations.begin(fault)
+
+    def fault_off(self, fault: ArrayFault) -> None:
+        """Undo one `fault_on`; after the last one it is over."""
+        self._faults.remove(fault)
+        if self._operations is not None and fault not in self._faults:
+            self._operations.end(fault)
 
     def close(self) -> None:
         """The run is over."""

@@ -84,10 +84,17 @@ def _refuse_faults_without_meaning(scenario: Scenario) -> None:
     mistakes = [
         Mistake("", f"steps[{index}].kind", f'"{step.kind}" has no meaning on real TCP: mark the step net = "sim"')
         for index, step in enumerate(scenario.steps)
-        if isinstance(step, Fault) and step.net in (None, "tcp") and step.kind not in SUPPORTED_FAULTS
+        if isinstance(step, Fault)
+        and step.net in (None, "tcp")
+        and step.kind not in SUPPORTED_FAULTS
+        and step.array_fault is None
     ]
     if mistakes:
         raise ScenarioError(mistakes)
+
+
+def _has_meaning_on_tcp(fault: Fault) -> bool:
+    return fault.kind in SUPPORTED_FAULTS or fault.array_fault is not None
 
 
 async def _story(bench: Bench, steps: list[AnyStep]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from harness.steps import Fault
-from harness.world import WorldFault
+from harness.world import ArraysOwn, WorldFault
 from sim import faults
 from sim.net.nic import Nic
 
@@ -130,6 +130,8 @@ def make_sim_fault(
     world: SimWorld, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]
 ) -> WorldFault:
     """The fault of a scenario step, ready to be applied."""
+    if fault.array_fault is not None:
+        return ArraysOwn(world.site, fault.array_fault)
     if fault.kind == "array_kill":
         return _ArrayKill(world)
     if fault.kind == "host_reboot":

@@ -24,7 +24,7 @@ class StallCauses:
     def expected_stall_ns(self, cause: str, profile: Profile) -> int | None:
         """What the profile's timers let I/O stand still after this fault; None where they say nothing about it."""
         fault = self._faults.get(cause)
-        if fault is None or fault.kind in _NO_PATH_LEFT_OR_NONE_LOST:
+        if fault is None or fault.kind in _NO_PATH_LEFT_OR_NONE_LOST or fault.array_fault is not None:
             return None
         tcp = tcp_profile(profile.tcp_profile)
         if fault.kind == "link_down" and fault.nic is not None and not fault.carrier and tcp.media_sense:

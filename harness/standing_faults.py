@@ -40,7 +40,7 @@ def check(steps: Iterable[tuple[int, Row]]) -> Iterator[tuple[str, str]]:
 
 def fault_name(step: Row) -> str:
     """The name `heal` knows a fault by: its own, or its kind and place."""
-    given = [step[key] for key in ("nic", "portal", "host") if isinstance(step.get(key), str)]
+    given = [step[key] for key in ("nic", "portal", "host", "volume") if isinstance(step.get(key), str)]
     name = step.get("name")
     return name if isinstance(name, str) else f"{step.get('kind')} {[*given, 'array'][0]}"
 

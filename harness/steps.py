@@ -4,7 +4,7 @@ One table per step, told apart by `do`. A step that may break something (`fault`
 of fault wants stands in the table `FAULT_PLACES`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -23,8 +23,23 @@ from harness.fields import (
     SizeBytes,
 )
 from harness.step_base import HostStep, Step, VolumeStep
+from target.faults import ArrayFault, FaultName
 
-FaultKind = Literal["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill", "host_reboot"]
+FaultKind = Literal[
+    "link_down",
+    "blackhole",
+    "latency",
+    "rate",
+    "portal_down",
+    "array_kill",
+    "host_reboot",
+    "busy",
+    "task_set_full",
+    "medium_error",
+    "silent",
+    "no_login",
+    "redirect_to_dead",
+]
 
 
 class Discover(HostStep):
@@ -174,6 +189,7 @@ FAULT_PLACES: Mapping[FaultKind, tuple[tuple[str, ...], str | None]] = {
     "array_kill": ((), None),
     "host_reboot": (("host",), None),
 }
+"""Faults of cables, interfaces and machines. The others are the array's own: `target.faults` knows their places."""
 
 
 class Fault(Step):
@@ -191,34 +207,60 @@ class Fault(Step):
     """latency only: added to every frame."""
     rate_bits_per_s: RateBitsPerS | None = Field(default=None, alias="rate")
     """rate only: what the link has left."""
+    volume: Label | None = None
+    """Of the array's own faults: one volume only."""
+    lba: Annotated[int, Field(ge=0)] | None = None
+    blocks: PositiveInt | None = None
+    """medium_error only: so many blocks from lba on cannot be read."""
+    to: Ip | None = None
+    """redirect_to_dead only: the address logins are redirected to, where nobody answers."""
     name: Label | None = None
     """To heal it by; without it kind and place, such as "link_down w2k3/3A_iSCSI"."""
 
     @model_validator(mode="after")
     def _place_of_kind(self) -> Self:
-        places, strength = FAULT_PLACES[self.kind]
         given = {
             "nic": self.nic,
             "portal": self.portal,
             "host": self.host,
             "extra": self.extra_ns,
             "rate": self.rate_bits_per_s,
+            "volume": self.volume,
+            "lba": self.lba,
+            "blocks": self.blocks,
+            "to": self.to,
         }
+        if self.kind not in FAULT_PLACES:
+            self._refuse(key for key in ("nic", "host", "extra", "rate") if given[key] is not None)
+            assert self.array_fault is not None
+            return self
+        places, strength = FAULT_PLACES[self.kind]
         if places and sum(given[key] is not None for key in places) != 1:
             raise ValueError(f'a fault of kind "{self.kind}" wants {" or ".join(places)}')
         if strength is not None and given[strength] is None:
             raise ValueError(f'a fault of kind "{self.kind}" wants {strength}')
-        stray = [key for key, value in given.items() if value is not None and key not in (*places, strength)]
-        if "carrier" in self.model_fields_set and self.kind != "link_down":
-            stray.append("carrier")
-        if stray:
-            raise ValueError(f'a fault of kind "{self.kind}" has no {" and no ".join(stray)}')
+        self._refuse(key for key, value in given.items() if value is not None and key not in (*places, strength))
         return self
+
+    def _refuse(self, stray: Iterable[str]) -> None:
+        found = list(stray)
+        if "carrier" in self.model_fields_set and self.kind != "link_down":
+            found.append("carrier")
+        if found:
+            raise ValueError(f'a fault of kind "{self.kind}" has no {" and no ".join(found)}')
+
+    @property
+    def array_fault(self) -> ArrayFault | None:
+        """The array's own fault; None when it is one of cables, interfaces or machines. Raises FaultError."""
+        if self.kind in FAULT_PLACES:
+            return None
+        name = FaultName(self.kind.replace("_", "-"))
+        return ArrayFault(name, self.portal, self.volume, self.lba, self.blocks, self.to)
 
     @property
     def place(self) -> str:
-        """Where it strikes: "host/nic", a portal's address, a host, or the array."""
-        return self.nic or self.portal or self.host or "array"
+        """Where it strikes: "host/nic", a portal's address, a host, a volume, or the array."""
+        return self.nic or self.portal or self.host or self.volume or "array"
 
     @property
     def fault_name(self) -> str:

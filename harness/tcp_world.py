@@ -14,7 +14,7 @@ from harness.array import group_config
 from harness.array_site import ArraySite
 from harness.scenario import Scenario
 from harness.steps import Fault
-from harness.world import Shared, SocketLine, WorldError, WorldFault
+from harness.world import ArraysOwn, Shared, SocketLine, WorldError, WorldFault
 from initiator_model.connector import Connector
 from initiator_model.link import endpoint
 from sim.rng import Stream, stream
@@ -71,6 +71,8 @@ class TcpWorld:
 
     def make_fault(self, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]) -> WorldFault:
         """See `World.make_fault`."""
+        if fault.array_fault is not None:
+            return ArraysOwn(self.site, fault.array_fault)
         if fault.kind == "portal_down" and fault.portal is not None:
             return _PortalDown(self.site, fault.portal)
         if fault.kind == "array_kill":

@@ -11,6 +11,7 @@ from harness.array_site import ArraySite
 from harness.steps import Fault
 from initiator_model.connector import Connector
 from sim.rng import Stream
+from target.faults import ArrayFault
 
 T = TypeVar("T")
 
@@ -55,6 +56,20 @@ class Shared:
         self._holders -= 1
         if not self._holders:
             await self._fault.heal()
+
+
+class ArraysOwn:
+    """A fault of the array itself, the same in every world."""
+
+    def __init__(self, site: ArraySite, fault: ArrayFault) -> None:
+        self._site = site
+        self._fault = fault
+
+    async def apply(self) -> None:
+        self._site.fault_on(self._fault)
+
+    async def heal(self) -> None:
+        self._site.fault_off(self._fault)
 
 
 class World(Protocol):

@@ -240,9 +240,7 @@ class Operations:
 
         Raises OperationError for a name, a portal or a volume that is not there, or a place the fault cannot have.
         """
-        fault = self._fault(name, portal, volume, lba, blocks, to)
-        self.group.faults.on(fault)
-        return self._spread(fault, "on")
+        return self.begin(self._fault(name, portal, volume, lba, blocks, to))
 
     def fault_off(
         self,
@@ -264,14 +262,20 @@ class Operations:
                 raise OperationError(f"{name} is not on")
         else:
             faults = [self._fault(name, portal, volume, lba, blocks, to)]
-        decisions = []
-        for fault in faults:
-            try:
-                self.group.faults.off(fault)
-            except FaultError as error:
-                raise OperationError(str(error)) from None
-            decisions.append(self._spread(fault, "off"))
-        return decisions
+        return [self.end(fault) for fault in faults]
+
+    def begin(self, fault: ArrayFault) -> Decision:
+        """Switch a fault on."""
+        self.group.faults.on(fault)
+        return self._spread(fault, "on")
+
+    def end(self, fault: ArrayFault) -> Decision:
+        """Switch a fault off. Raises OperationError when that very fault is not on."""
+        try:
+            self.group.faults.off(fault)
+        except FaultError as error:
+            raise OperationError(str(error)) from None
+        return self._spread(fault, "off")
 
     def faults(self) -> list[ArrayFault]:
         """The faults that are on."""

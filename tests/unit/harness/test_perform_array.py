@@ -7,7 +7,7 @@ import pytest
 from harness.mistakes import ScenarioError
 from harness.narration import QuietNarrator
 from harness.result import Result
-from tests.support.runs import LOGINS, PORTALS, SOURCES, Tables, failed, run, two_paths, workload
+from tests.support.runs import LOGINS, PORTALS, SOURCES, Tables, failed, login, run, two_paths, workload
 
 HERE, THERE, SPARE = PORTALS
 ROUND_ROBIN: Tables = {"do": "set_policy", "volume": "logs", "policy": "round-robin"}
@@ -169,4 +169,73 @@ def test_balancing_that_cannot_be_meant_is_refused(array: dict[str, object], com
         del tables["array"]["group"]
     with pytest.raises(ScenarioError) as caught:
         run(tables)
+    assert complaint in str(caught.value)
+
+
+# -- the array's own faults --------------------------------------------------------------------------------------------
+
+
+def broken(kind: str, **place: object) -> Tables:
+    return {"do": "fault", "kind": kind, "name": "broken", **place}
+
+
+MEND: Tables = {"do": "heal", "name": "broken"}
+
+
+def test_an_array_fault_begins_and_ends_like_any_other() -> None:
+    result, told = story(broken("busy", portal=HERE), A_WHILE, MEND, {"do": "wait", "duration": "500ms"})
+    assert told.of_the_array() == [
+        f"fault busy on: portal {HERE}",
+        f"fault busy off: portal {HERE}",
+    ]
+    assert not [failure for failure in result.failures if failure.check != "io"]
+
+
+def test_it_outlasts_the_process_that_had_it() -> None:
+    steps = [
+        LOGINS[0],
+        broken("no_login", volume="logs"),
+        {"do": "fault", "kind": "array_kill", "name": "kill"},
+        {"do": "heal", "name": "kill"},
+        login(SOURCES[0], expect_error="SERVICE_UNAVAILABLE"),
+        MEND,
+        login(SOURCES[0]),
+    ]
+    assert not run(two_paths(*steps)).failures
+
+
+def test_a_redirect_to_a_dead_address_is_followed_once_more_and_then_told() -> None:
+    """The initiator goes back to the group once; the second time it gives up, and names the whole chain."""
+    steps = [
+        LOGINS[0],
+        broken("redirect_to_dead", to="192.168.77.99"),
+        login(SOURCES[0], expect_error="login at 192.168.77.99:3260 failed"),
+        MEND,
+        login(SOURCES[0]),
+    ]
+    result = run(two_paths(*steps))
+    assert not result.failures
+
+
+def test_blocks_that_cannot_be_read_fail_their_reads() -> None:
+    unreadable = broken("medium_error", volume="logs", lba=0, blocks=8)
+    reads = workload("reads", op="read", ios=4, depth=1, pattern="sequential", region="16KiB", iops=None)
+    result = run(two_paths(*LOGINS, unreadable, reads))
+    assert result.io.failed == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [
+        (broken("silent"), "silent wants portal"),
+        (broken("silent", nic="w2k3/A"), 'a fault of kind "silent" has no nic'),
+        (broken("busy", volume="nix"), 'steps[0].volume: no volume "nix"'),
+        (broken("medium_error", volume="logs"), "medium-error wants lba and blocks"),
+        (broken("busy", carrier=True), 'a fault of kind "busy" has no carrier'),
+        (broken("link_down", nic="w2k3/A", volume="logs"), 'a fault of kind "link_down" has no volume'),
+    ],
+)
+def test_places_that_a_fault_cannot_have_are_named(step: Tables, complaint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        run(two_paths(step))
     assert complaint in str(caught.value)
