@@ -12,9 +12,12 @@ from pathlib import Path
 WALKTHROUGH = "scenarios/ps100_round_robin.toml"
 
 
-def _run(tmp_path: Path, hash_seed: str, *more: str) -> dict[str, object]:
+BALANCER = "scenarios/rebalance.toml"
+
+
+def _run(tmp_path: Path, hash_seed: str, *more: str, scenario: str = WALKTHROUGH) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", WALKTHROUGH, "--json", "-", "--runs", str(tmp_path), *more],
+        [sys.executable, "-m", "harness", "run", scenario, "--json", "-", "--runs", str(tmp_path), *more],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
@@ -38,6 +41,13 @@ def test_two_processes_with_different_hash_seeds_give_one_trace_and_one_capture(
     for document in (first, second):
         document.pop("wall_seconds")
     assert first == second
+
+
+def test_the_balancer_decides_the_same_in_every_process(tmp_path: Path) -> None:
+    first = _run(tmp_path / "first", "1", scenario=BALANCER)
+    second = _run(tmp_path / "second", "2", scenario=BALANCER)
+
+    assert first["trace_sha256"] == second["trace_sha256"]
 
 
 def test_another_seed_is_another_run(tmp_path: Path) -> None:

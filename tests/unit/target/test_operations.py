@@ -202,6 +202,21 @@ def test_a_single_connection_is_asked_to_log_out_and_does_not_come_back_to_where
     asyncio.run(main())
 
 
+def test_who_does_not_log_out_in_time_is_dropped_and_goes_elsewhere_all_the_same() -> None:
+    async def main() -> None:
+        async with desk() as at:
+            peer = await at.session(1)
+            (protocol,) = at.served.server.connections()
+            at.operations.request_logout(protocol.number, 1)
+            asked, dropped = await peer.hears_the_end()
+            assert isinstance(asked, AsyncMessage)
+            assert isinstance(dropped, AsyncMessage)
+            assert [asked.event, dropped.event] == [AsyncEvent.LOGOUT_REQUEST, AsyncEvent.CONNECTION_DROP]
+            assert await at.led_to(1) == THERE
+
+    asyncio.run(main())
+
+
 def test_a_policy_that_says_where_a_login_belongs_may_send_it_back() -> None:
     async def main() -> None:
         async with desk(placement="fixed", fixed_portal=HERE) as at:
