@@ -28,7 +28,7 @@ pytestmark = pytest.mark.interop
 GROUP, *PORTALS = "127.0.106.1", "127.0.106.2", "127.0.106.3"
 HERE, THERE = PORTALS
 LIMIT_S = 120.0
-REQUESTS = 30_000
+REQUESTS = 60_000
 
 
 @dataclass
@@ -61,14 +61,19 @@ class Array:
     writers: list[Writer] = field(default_factory=list)
 
     async def writer(self) -> Writer:
-        """Start writing, and wait until there is a session more."""
-        before = len(self.portals())
+        """Start writing, and wait until a new connection is in full swing."""
+        before = [protocol.number for protocol in self.server.connections()]
         arguments = ["bench", "-f", "raw", "-t", "none", "-w", "-c", str(REQUESTS), "-d", "16", "-s", "4096", self.url]
         process = await asyncio.create_subprocess_exec(
             str(self.qemu_img), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         self.writers.append(Writer(process))
-        await self.until(lambda: len(self.portals()) > before)
+        await self.until(
+            lambda: any(
+                protocol.number not in before and protocol.received_bytes > 1 << 20
+                for protocol in self.server.connections()
+            )
+        )
         return self.writers[-1]
 
     def portals(self) -> list[str]:
@@ -163,7 +168,6 @@ def test_the_firmware_defect_costs_an_initiator_without_multipath_its_write(requ
         async with array(require, lun_gone_after_logout_request=True) as served:
             writer = await served.writer()
             (protocol,) = [each for each in served.server.connections() if each.session is not None]
-            await served.until(lambda: protocol.received_bytes > 1 << 20)  # in full swing
             served.operations.request_logout(protocol.number)
             code, said = await writer.ends()
             assert code != 0
