@@ -92,6 +92,8 @@ class Arrival:
         self.nexus = self._nexus_of(who)
         session = group.sessions.find(who, group.config.tpgt, self.local) if who.tsih else None
         if session is None:
+            if not self._may_replace(who, agreed):
+                return self._refuse(who, LoginStatus.AUTHORIZATION_FAILURE, "the session is another user's")
             session = self._new_session(who, agreed, self.nexus)
             group.enter(session)
             self.params = agreed.params
@@ -102,6 +104,21 @@ class Arrival:
         self.session = session
         group.moves.done(who)
         return session.tsih
+
+    def _may_replace(self, who: LoginIdentity, agreed: Agreement) -> bool:
+        """Whether this login may end the session that has its name (6.3.5), if there is one.
+
+        What one CHAP user has proved to be its own no other ends, with CHAP or at a rule that asks for none; unless
+        that user is let in no longer: then whoever is, takes its place.
+        """
+        group = self.group
+        old = group.sessions.find(who, group.config.tpgt, self.local)
+        if old is None or old.authenticated_as in (None, agreed.authenticated_as):
+            return True
+        volume = group.volume(who.target_name or "")
+        rule = None if volume is None else group.rule(volume, who.initiator_name, old.source)
+        users = () if rule is None or rule.chap is None else rule.chap.one_way
+        return old.authenticated_as not in [user.name for user in users]
 
     def _go_on(self, session: Session, who: LoginIdentity, agreed: Agreement) -> bool:
         """Make room for a further connection of a session; False when it may not join (RFC 7143 9.2.1).

@@ -135,10 +135,11 @@ class Peer:
         *,
         now_ns: int = 0,
         counters: Counters | None = None,
+        random_bytes: Callable[[int], bytes] | None = None,
     ) -> None:
         self.now_ns = now_ns
         self.connection = TargetConnection(
-            group, local, source, now_ns=now_ns, random_bytes=random.Random("array").randbytes
+            group, local, source, now_ns=now_ns, random_bytes=random_bytes or random.Random("array").randbytes
         )
         self.abandoned = False
         self.connection.on_abandon = self._on_abandon

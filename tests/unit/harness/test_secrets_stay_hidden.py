@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from harness.cli import app
 from harness.load import scenario_from
 from harness.loopback import scenario_on_loopback
 from harness.mistakes import ScenarioError
@@ -69,3 +71,16 @@ def test_a_secret_in_place_of_the_whole_table_is_not_repeated(chap: Tables) -> N
     with pytest.raises(ScenarioError, match="expected a table, got something else") as caught:
         scenario_from(chap)
     assert "hunter2" not in str(caught.value)
+
+
+def test_nothing_a_run_leaves_shows_one_but_the_scenario_itself(tmp_path: Path) -> None:
+    """Its names and contents: what it printed, the result, the trace, the capture, how to replay it."""
+    outputs = ("--pcap", str(tmp_path / "run.pcapng"), "--json", str(tmp_path / "run.json"), "--runs", str(tmp_path))
+    done = CliRunner().invoke(app, ["run", "scenarios/chap_mutual.toml", *outputs])
+    assert done.exit_code == 0, done.output
+    left = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert sorted(left) == ["replay.txt", "result.json", "run.json", "run.pcapng", "scenario.toml", "trace.jsonl"]
+    assert left.pop("scenario.toml") == Path("scenarios/chap_mutual.toml").read_bytes()
+    assert b"CHAP_R=" in left["run.pcapng"]
+    shown = b"\n".join([done.output.encode(), *left.values(), *(str(path).encode() for path in tmp_path.rglob("*"))])
+    assert [secret for secret in SECRETS if secret.encode() in shown] == []
