@@ -6,7 +6,7 @@ recovery leaves its tasks to be reassigned for as long as the response says; tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from iscsi.constants import LogoutReason, LogoutResult, RejectReason
 from iscsi.pdu import LogoutRequest, LogoutResponse
@@ -16,6 +16,9 @@ from target.states import CONNECTION, ConnectionState, T, after
 
 if TYPE_CHECKING:
     from target.connection import TargetConnection
+
+LOGOUT: Final = "logout"
+"""Why a connection has ended that was logged out."""
 
 
 def log_out(connection: TargetConnection, pdu: LogoutRequest) -> None:
@@ -49,7 +52,7 @@ def log_out(connection: TargetConnection, pdu: LogoutRequest) -> None:
     if session.over or connection not in session.connections.values():
         requested = connection.state is ConnectionState.LOGOUT_REQUESTED
         connection.state = after(CONNECTION, connection.state, T.T10 if requested else T.T9)
-        connection.close("logout")
+        connection.close(LOGOUT)
 
 
 def _result(session: Session, pdu: LogoutRequest) -> LogoutResult | None:

@@ -15,6 +15,7 @@ from target.absences import Absences, PathName, Presence
 from target.balancer import ConnectionLoad, Pair, Settled
 from target.config import ArrayKind
 from target.decisions import BY_OPERATOR, Decision, Kind, about_array
+from target.logout import LOGOUT
 from target.moves import Note
 from target.placement import STICKY
 from target.server import ArrayProtocol, ArrayServer
@@ -165,9 +166,15 @@ class Rebalancing:
         return balancer.weight(answered / seconds, (mark.bytes - before.bytes) / seconds)
 
     def _left(self, protocol: ArrayProtocol) -> None:
-        """A connection has ended: until its path is back, the host's others to that volume are left alone."""
-        session = protocol.session
+        """A connection has ended: until its path is back, the host's others to that volume are left alone.
+
+        Whoever logs out unasked has given the path up.
+        """
+        session, connection = protocol.session, protocol.connection
         if session is None or session.discovery:
+            return
+        asked = self._group.moves.of(session.identity, self._now()) is not None
+        if not asked and connection is not None and connection.why_closed == LOGOUT:
             return
         self._absences.left(_name(session), protocol.source, self._now())
 

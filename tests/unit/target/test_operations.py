@@ -185,6 +185,19 @@ def test_a_path_that_broke_and_is_not_back_keeps_the_other_from_being_moved() ->
     asyncio.run(main())
 
 
+def test_a_path_that_its_host_gave_up_is_not_waited_for() -> None:
+    """A Linux host that logs out and in again comes with another ISID each time: its old names are not missed."""
+
+    async def main() -> None:
+        async with desk() as at:
+            peers = [await at.session(1), await at.session(2), await at.session(3, THERE)]
+            await log_out(peers[2])
+            (move,) = at.operations.rebalance()
+            assert (move.kind, move.arrived_at, move.portal) == (Kind.MOVE, HERE, THERE)
+
+    asyncio.run(main())
+
+
 def test_a_single_connection_is_asked_to_log_out_and_does_not_come_back_to_where_it_was() -> None:
     async def main() -> None:
         async with desk() as at:
