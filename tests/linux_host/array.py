@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from target.identity import volume_identity
 from tests.linux_host.guest import INITIATOR
@@ -32,6 +32,8 @@ ARRAY_CHAP: Final = ("ps100", "only-the-array-knows")
 FILE: Final = """
 [serve]
 secrets = "secrets.toml"
+socket = "{socket}"
+log = "json"
 
 [array]
 name = "{name}"
@@ -62,15 +64,29 @@ SECRETS: Final = f"""
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The array's answer to one login to a volume: from ``source`` at ``arrived_at``, to be served by ``portal``.
+
+    ``portal`` is None for one that was refused; what was redirected has another portal than it arrived at.
+    """
+
+    source: str
+    arrived_at: str
+    portal: str | None
+
+
 class ArrayProcess:
-    """The array, which can be stopped and started again; `said` is all it ever said."""
+    """The array, which can be stopped and started again."""
 
     def __init__(self, network: Network, directory: Path) -> None:
         self._network = network
         self._log = directory / "array.log"
         self._file = directory / "array.toml"
+        self._socket = directory / "control.sock"
         self._file.write_text(
             FILE.format(
+                socket=self._socket,
                 name=NAME,
                 group=GROUP,
                 portals=list(PORTALS),
@@ -86,14 +102,21 @@ class ArrayProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
+    # -- the process ---------------------------------------------------------------------------------------------------
+
     def start(self) -> None:
         """Start it, and wait until it listens on every address."""
         assert self._process is None
-        before = len(self.said())
+        before = self.now
         self._process = self._network.start(
             self._log, sys.executable, "-m", "harness", "serve", self._file, "--bind", "as-written"
         )
-        self._wait(lambda: any("iscsi://" in line for line in self.said()[before:]), "did not start")
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self.events("serving", since=before):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop(politely=False)
+                raise AssertionError("the array did not start:\n" + self._log.read_text(errors="replace")[-4000:])
+            time.sleep(0.05)
 
     def stop(self, *, politely: bool) -> None:
         """End it: by SIGTERM, on which it asks its initiators to log out, or by SIGKILL."""
@@ -106,25 +129,59 @@ class ArrayProcess:
         """True from `start` to `stop`."""
         return self._process is not None
 
-    def said(self) -> list[str]:
-        """Every line of its log."""
-        return self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+    def ctl(self, *words: str) -> str:
+        """`mpiolab ctl`, as an operator would type it; what it says."""
+        return self._mpiolab("ctl", *words)
+
+    def mend(self) -> None:
+        """It runs, every portal is up and takes logins, no fault is on."""
+        if not self.runs:
+            self.start()
+        status = json.loads(self._mpiolab("status", "--json"))
+        for portal in status["portals"]:
+            if portal["state"] == "down":
+                self.ctl("portal", "up", portal["address"])
+            elif portal["state"] == "drained":
+                self.ctl("undrain", portal["address"])
+        for fault in status["faults"]:
+            self.ctl("fault", "off", fault["name"])
+
+    def _mpiolab(self, *words: str) -> str:
+        command = [sys.executable, "-m", "harness", *words, "--socket", str(self._socket)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_LIMIT_S, cwd=ROOT)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    # -- what it logged ------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """How many events it has logged so far: where to look on from."""
+        return len(self.events())
+
+    def events(self, name: str | None = None, *, since: int = 0) -> list[dict[str, Any]]:
+        """Its events in order, those of one name, from the ``since``-th of all on."""
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        found = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("}\n")]
+        return [event for event in found[since:] if name in (None, event["event"])]
+
+    def logins(self, since: int = 0) -> list[Login]:
+        """Its answers to logins to volumes."""
+        return [
+            Login(event["source"], event["arrived_at"], event.get("portal"))
+            for event in self.events(since=since)
+            if event["event"] in ("login", "login.refused") and event.get("target")
+        ]
+
+    def redirected(self, since: int = 0) -> list[Login]:
+        """Those it sent elsewhere."""
+        return [login for login in self.logins(since) if login.portal not in (None, login.arrived_at)]
 
     def admitted(self, since: int = 0) -> list[tuple[str, str]]:
-        """(source, portal) of each login to a volume that was admitted, from line ``since`` of the log on."""
-        pattern = re.compile(rf"(\S+) -> (\S+): {re.escape(INITIATOR)} asks for iqn\S+: admitted")
-        return [(match[1], match[2]) for line in self.said()[since:] if (match := pattern.search(line))]
+        """Source and portal of those it served."""
+        return [(login.source, login.portal) for login in self.logins(since) if login.portal == login.arrived_at]
 
-    def redirected(self, since: int = 0) -> list[tuple[str, str, str]]:
-        """(source, address asked, portal it was sent to) of each redirect, from line ``since`` of the log on."""
-        pattern = re.compile(r"(\S+) -> (\S+): \S+ asks for iqn\S+: 0x0101 moved temporarily to (\S+)")
-        return [(match[1], match[2], match[3]) for line in self.said()[since:] if (match := pattern.search(line))]
-
-    def _wait(self, ready: Callable[[], bool], failure: str) -> None:
-        deadline = time.monotonic() + START_LIMIT_S
-        while not ready():
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop(politely=False)
-                raise AssertionError(f"the array {failure}:\n" + "\n".join(self.said()[-20:]))
-            time.sleep(0.05)
+    def logouts(self, since: int = 0) -> list[str]:
+        """The sources of connections that ended by a logout of the host's."""
+        ended = self.events("connection.ended", since=since)
+        return [event["source"] for event in ended if event["reason"] == "logout" and event.get("target")]

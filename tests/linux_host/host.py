@@ -47,6 +47,7 @@ class Session:
     """One session as ``iscsiadm -m session -P 2`` shows it."""
 
     target: str
+    number: int
     interface: str
     current_portal: str
     persistent_portal: str
@@ -121,22 +122,24 @@ class LinuxHost:
         # Exit code 21: there is none.
         text = self.run("iscsiadm -m session -P 2 || [ $? = 21 ]")
         found = []
-        target = ""
-        for part in re.split(r"(?=^Target: |^\s*Current Portal: )", text, flags=re.MULTILINE):
+        shared: dict[str, str] = {}  # the target and its portals stand once, above all the sessions there
+        for part in re.split(r"^(?=Target: |\s*(?:Current Portal|Iface Name): )", text, flags=re.MULTILINE):
             fields = dict(re.findall(r"^\s*([\w ]+): (.*)$", part, re.MULTILINE))
-            target = fields.get("Target", target).split(" ")[0]
-            if "Current Portal" in fields:
+            if "SID" in fields:
                 found.append(
                     Session(
-                        target,
+                        shared["Target"].split(" ")[0],
+                        int(fields["SID"]),
                         fields["Iface Netdev"],
-                        fields["Current Portal"].partition(":")[0],
-                        fields["Persistent Portal"].partition(":")[0],
+                        shared["Current Portal"].partition(":")[0],
+                        shared["Persistent Portal"].partition(":")[0],
                         fields["iSCSI Connection State"],
                         fields.get("HeaderDigest", ""),
                         fields.get("DataDigest", ""),
                     )
                 )
+            else:
+                shared |= fields
         return sorted(found, key=lambda session: session.interface)
 
     def portal_of(self, interface: str) -> str | None:
@@ -145,6 +148,14 @@ class LinuxHost:
             if session.interface == interface and session.state == "LOGGED IN":
                 return session.current_portal
         return None
+
+    def portals(self) -> list[str]:
+        """The portals of the sessions that are logged in, by interface."""
+        return [session.current_portal for session in self.sessions() if session.state == "LOGGED IN"]
+
+    def session_numbers(self) -> list[int]:
+        """The numbers the kernel gave them; a session that is recovered keeps its own."""
+        return [session.number for session in self.sessions()]
 
     # -- multipath -----------------------------------------------------------------------------------------------------
 

@@ -50,15 +50,14 @@ class Lab:
         self.host.run(f"iscsiadm -m node -T {MAIL.iqn} -o delete", may_fail=True)
 
     def mend(self) -> None:
-        """Every cable is plugged in, every address is there, the array runs; nobody writes."""
+        """Every cable is plugged in, every address is there, the array is well; nobody writes."""
         for number in range(len(NICS)):
             self.network.cable(number, plugged=True)
         there = self.network.addresses()
         for address in ADDRESSES:
             if address not in there:
                 self.network.add_address(address)
-        if not self.array.runs:
-            self.array.start()
+        self.array.mend()
         self.host.give_up_writing()
 
     def note_wait(self, what: str, written: Written) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.linux_host.array import ARRAY_CHAP, GROUP, HOST_CHAP, MAIL, PORTALS, VAULT
+from tests.linux_host.array import ARRAY_CHAP, GROUP, HOST_CHAP, MAIL, PORTALS, VAULT, Login
 from tests.linux_host.guest import NICS
 from tests.linux_host.host import INTERFACES, all_is_well, wwid
 from tests.linux_host.lab import Lab
@@ -19,7 +19,7 @@ def test_discovery_shows_both_volumes_at_the_group_address_alone(lab: Lab) -> No
 
 def test_both_logins_are_redirected_to_different_portals(lab: Lab) -> None:
     lab.disconnect()
-    before = len(lab.array.said())
+    before = lab.array.now
     lab.connect()
     sessions = lab.host.sessions()
     assert [(session.interface, session.target, session.state) for session in sessions] == [
@@ -31,7 +31,7 @@ def test_both_logins_are_redirected_to_different_portals(lab: Lab) -> None:
     assert portals[0] != portals[1]
     # The array tells the same: asked at the group address, sent on, admitted where it was sent.
     asked = list(zip(NICS, portals, strict=True))
-    assert lab.array.redirected(before) == [(nic, GROUP, portal) for nic, portal in asked]
+    assert lab.array.redirected(before) == [Login(nic, GROUP, portal) for nic, portal in asked]
     assert lab.array.admitted(before) == asked
 
 
@@ -85,7 +85,7 @@ CHAP_CASES = {
 
 def test_chap_in_both_directions_is_asked_for_behind_the_redirect(lab: Lab) -> None:
     lab.host.discover()
-    before = len(lab.array.said())
+    before = lab.array.now
     for case, (credentials, admitted) in CHAP_CASES.items():
         lab.host.set_node(VAULT, {"node.session.auth.authmethod": "None" if credentials is None else "CHAP"})
         lab.host.set_node(VAULT, {f"node.session.auth.{name}": value for name, value in (credentials or {}).items()})
