@@ -24,6 +24,7 @@ from harness.serving.array_file import Serving, load_serving
 from harness.serving.daemon import Daemon, ServeError
 from harness.serving.event_log import EventLog
 from harness.serving.notify import Notifier
+from harness.serving.polling_selector import best_selector
 from harness.serving.settings import LoopName, Settings
 from target.config import GroupConfig
 
@@ -89,15 +90,19 @@ def serve(
 def loop_factory(name: LoopName) -> LoopFactory:
     """The event loop of that name. Raises ServeError for uvloop where it is not installed."""
     if name == "asyncio":
-        return asyncio.new_event_loop
+        return _asyncio_loop
     try:
         import uvloop
     except ImportError:
         if name == "auto":
-            return asyncio.new_event_loop
+            return _asyncio_loop
         raise ServeError("loop = uvloop: it is not installed (pip install 'mpiolab[uvloop]')") from None
     factory: LoopFactory = uvloop.new_event_loop
     return factory
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop(best_selector())
 
 
 def _serving(path: Path | None) -> Serving:

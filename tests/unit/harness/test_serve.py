@@ -473,6 +473,9 @@ def test_the_loop_is_asyncio_s_own_unless_another_is_asked_for() -> None:
 
 def test_without_uvloop_auto_is_asyncio_and_uvloop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    assert loop_factory("auto") is asyncio.new_event_loop
+    assert loop_factory("auto") is loop_factory("asyncio")
+    loop = loop_factory("auto")()
+    assert isinstance(loop, asyncio.SelectorEventLoop)
+    loop.close()
     with pytest.raises(ServeError, match="it is not installed"):
         loop_factory("uvloop")
