@@ -35,7 +35,7 @@ from target.lun_map import LunMap
 from target.ownership import Ownership
 from target.reservation_memory import RecordFile, ReservationMemory
 from target.snapshot_store import SnapshotStore
-from target.store import BlockStore, MemoryStore
+from target.store import LARGE_GRANULE_BYTES, BlockStore, MemoryStore
 
 
 def target_name(array: model.Array, volume: model.Volume) -> str:
@@ -98,7 +98,8 @@ def build_group(
     offload: Offload | None = None,
     on_decision: Callable[[Decision], None] | None = None,
 ) -> Group:
-    """An array at work. With ``files`` a volume that names a file is kept in it, else everything is in memory.
+    """An array at work. With ``files`` a volume that names a file is kept in it, else everything is in memory,
+    and in small granules, since a run may have many disks.
 
     Persistent reservations are kept beside the file, in ``<file>.reservations``. ``offload`` is where files are flushed
     (None: on the spot). Raises FileRefused for a file that cannot be used; none stays open then.
@@ -124,7 +125,7 @@ def build_group(
 
 def _store(lun: LunConfig, offload: Offload | None) -> BlockStore:
     if lun.path is None:
-        return MemoryStore(lun.size_bytes)
+        return MemoryStore(lun.size_bytes, granule_bytes=LARGE_GRANULE_BYTES)
     path = Path(lun.path)
     if lun.snapshot_of is not None:
         return SnapshotStore.open(path, Path(lun.snapshot_of), lun.size_bytes, offload=offload)

@@ -54,6 +54,11 @@ class CommandWindow(Generic[T]):
         self.in_use += 1
         return True
 
+    def pass_through(self, count: int) -> None:
+        """The next ``count`` commands were delivered and have ended, one after the other; nothing is held."""
+        self.exp_cmd_sn = (self.exp_cmd_sn + count) & 0xFFFFFFFF
+        self.max_cmd_sn = (self.exp_cmd_sn + self.depth - 1 - self.in_use) & 0xFFFFFFFF
+
     def hold(self, cmd_sn: int, item: T) -> None:
         """Keep a non-immediate command until it is due; one outside the window and a duplicate are ignored."""
         if self.contains(cmd_sn) and cmd_sn not in self.held:

@@ -178,7 +178,7 @@ class Limits:
     """Silence after which the array pings the initiator with a NOP-In; 0 switches the ping off."""
     nop_timeout_s: float = 15.0
     """How long it then waits before it drops the connection."""
-    output_high_bytes: int = 1 << 18
+    output_high_bytes: int = 1 << 20
     """Answers held for a peer that does not read; above it no further command is taken from that connection."""
     write_buffer_bytes: int = 32 << 20
     """Data of writes a session may have on its way by R2T; a write above it waits for its R2T until others end."""

@@ -23,6 +23,7 @@ from target.group import Group
 from target.liveness import Due, Liveness
 from target.login_entry import LoginEntry
 from target.nexus import Nexus
+from target.plain_reads import answer_plain_reads
 from target.retained import Retained
 from target.session import Session, SessionWindow
 from target.states import CLOSED_ELSEWHERE, CONNECTION, TRANSPORT_LOST, ConnectionState, T, after
@@ -81,8 +82,10 @@ class TargetConnection:
         self.writes = 0
         self.retained: Retained | None = None
         self.output_bytes = 0
-        self._output_high_bytes = limits.output_high_bytes
+        self.output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
+        self.reads_plainly = False
+        self._unread = b""
         self._arrived: deque[Received] = deque()
         self._handlers: Handlers = {}
         self.framer = Framer(limits.max_recv_data_segment_length)
@@ -102,9 +105,11 @@ class TargetConnection:
             if self.login is not None:
                 self.login.receive(data, now_ns)
                 data = b""
+                if self.login is None and not self.closing:
+                    self._arrived += self.framer.receive(b"")  # what came behind the login
             if self.login is None and not self.closing:
                 self.session.now_ns = now_ns
-                self._arrived += self.framer.receive(data)
+                self._unread = self._unread + data if self._unread else data
                 self._work()
         except RemoteProtocolError as error:
             self.fail(error)
@@ -118,7 +123,8 @@ class TargetConnection:
     @property
     def choked(self) -> bool:
         """True while PDUs wait here because the output must go out first; the driver then stops reading."""
-        return bool(self._arrived) or (self.login is None and self.session.blocked is self)
+        waits = bool(self._arrived) or self._unread != b""
+        return waits or (self.login is None and self.session.blocked is self)
 
     def take_output(self) -> list[bytes]:
         """The buffers to write now, in order."""
@@ -190,6 +196,8 @@ class TargetConnection:
         self._handlers = DISCOVERY
         if session.tasks is not None:
             self.tasks, self._handlers = session.tasks, NORMAL
+        plain = not (params.error_recovery_level or params.header_digest or params.data_digest)
+        self.reads_plainly = plain and session.tasks is not None
         if params.error_recovery_level:
             self._retain()
         self._liveness.logged_in()
@@ -198,7 +206,7 @@ class TargetConnection:
     @property
     def full(self) -> bool:
         """True while no more may be added to the output."""
-        return self.output_bytes >= self._output_high_bytes
+        return self.output_bytes >= self.output_high_bytes
 
     def deliver(self, pdu: Pdu) -> None:
         """Act on a PDU that had to wait in the session's window, and whose turn it is."""
@@ -368,7 +376,11 @@ class TargetConnection:
     def _work(self) -> None:
         """Act on what has arrived until the output held reaches its bound; the rest waits for `resume`."""
         arrived, handlers = self._arrived, self._handlers
-        while arrived and not self.closing and self.output_bytes < self._output_high_bytes:
+        while not self.closing and self.output_bytes < self.output_high_bytes:
+            if not arrived:
+                if not self._read_on():
+                    break
+                continue
             pdu = arrived.popleft()
             try:
                 handlers.get(type(pdu), has_no_place)(self, pdu)
@@ -376,6 +388,23 @@ class TargetConnection:
                 self.fail(error, pdu)
         if self.session.shared:
             self.session.wake(but=self)
+
+    def _read_on(self) -> bool:
+        """Read what has come in, as far as there is room for the answers; False when there is no more of it."""
+        unread = self._unread
+        if not unread:
+            return False
+        if self.reads_plainly and not self.framer.buffered and not self.session.shared:
+            position = answer_plain_reads(self, unread, self._output)
+            if position:
+                self._unread = unread[position:]
+                return True
+        self._unread = b""
+        try:
+            self._arrived += self.framer.receive(unread)
+        except RemoteProtocolError as error:
+            self.fail(error)
+        return True
 
     def _break(self, why: str) -> None:
         """Drop the connection without a word."""

@@ -22,6 +22,7 @@ from iscsi.constants import ScsiStatus
 from iscsi.scsi import ScsiOpcode
 from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, MEDIUM_READ_ERROR, Sense
 from target.command import DataDirection, ScsiResult
+from target.disk import Disk
 from target.lun import LogicalUnit
 from target.nexus import Nexus
 
@@ -158,6 +159,9 @@ class Luns(Protocol):
     def get(self, lun: int) -> LogicalUnit | None:
         """The unit at ``lun``."""
 
+    def open_to_reads(self, lun: int, nexus: Nexus) -> Disk | None:
+        """The disk that reads of ``nexus`` at ``lun`` would be served by; None when anything might stop one."""
+
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run a command."""
 
@@ -190,6 +194,9 @@ class SpoiledLuns:
     def get(self, lun: int) -> LogicalUnit | None:
         """See `Luns.get`."""
         return self._luns.get(lun)
+
+    def open_to_reads(self, lun: int, nexus: Nexus) -> None:
+        """See `Luns.open_to_reads`: the spoilers have to look at each command."""
 
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """See `Luns.execute`."""

@@ -148,6 +148,13 @@ class LogicalUnit:
         except OSError:
             return self.check_condition(MEDIUM_WRITE_ERROR if command.access is Access.WRITE else MEDIUM_READ_ERROR)
 
+    def open_to_reads(self, nexus: Nexus) -> Disk | None:
+        """The disk, when a sound READ of ``nexus`` would meet neither conflict, unit attention nor NOT READY."""
+        disk, queue = self.disk, self._pending(nexus)
+        if queue is None or queue or disk.not_ready is not None or disk.reservations.conflicts(nexus, Access.READ):
+            return None
+        return disk
+
     def transfer_length(self, cdb: bytes) -> tuple[DataDirection, int] | None:
         """Which way and how many bytes the CDB itself moves; None for a command without data or without a row."""
         command = self._by_opcode.get(cdb[0]) or self._with_action(cdb)

@@ -16,6 +16,7 @@ from iscsi.lun import MAX_LUN
 from iscsi.scsi import CDB_LENGTH, ScsiOpcode
 from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NOT_READY_STANDBY, REPORTED_LUNS_CHANGED, Sense
 from target.command import CheckCondition, DataDirection, ScsiResult
+from target.disk import Disk
 from target.disk_description import report_luns
 from target.lun import LogicalUnit
 from target.nexus import Nexus
@@ -82,6 +83,11 @@ class LunMap:
     def _tell_change(self) -> None:
         for unit in self.units():
             unit.disk.attentions.establish_for_all(REPORTED_LUNS_CHANGED)
+
+    def open_to_reads(self, lun: int, nexus: Nexus) -> Disk | None:
+        """The disk at ``lun`` when nothing stops a read of ``nexus`` there; as ``LogicalUnit.open_to_reads``."""
+        unit = self._units.get(lun)
+        return None if unit is None or self._ownership is not None else unit.open_to_reads(nexus)
 
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run a command at ``lun``, which need not exist; as ``LogicalUnit.execute``."""

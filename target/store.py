@@ -123,18 +123,22 @@ def extents(store: BlockStore, offset: int, end: int, unit: int) -> Iterator[Ext
 
 
 GRANULE_BYTES: Final = 16 * 1024
-"""Unit of memory: large enough that a 64 KiB read is a few pieces, small enough for scattered writes."""
+"""Unit of memory, unless a store is told otherwise: small enough for scattered writes."""
+
+LARGE_GRANULE_BYTES: Final = 64 * 1024
+"""The unit where speed counts more than memory: a long read is a quarter of the pieces."""
 
 SECTOR_BYTES: Final = 512
 """Unit of the allocation map: the smallest block a disk has, so that the map is exact for every disk."""
 
-_EMPTY: Final = bytes(GRANULE_BYTES)
-_ALL_SECTORS: Final = (1 << GRANULE_BYTES // SECTOR_BYTES) - 1
+_COPIED_BYTES: Final = 16 * 1024
+"""A read of so many bytes that lie in two granules is joined: that is less than to handle the pieces."""
+
 _MAX_ZERO_LENGTHS: Final = 32
 
 
 class MemoryStore:
-    """A sparse store in memory, in granules allocated by the first write.
+    """A sparse store in memory, in granules of ``granule_bytes`` allocated by the first write.
 
     ``limit_bytes`` bounds what may be allocated (None: the size). A granule is ``bytes`` once a long read has been
     given it as it stands, or a write has replaced it whole; the next smaller write makes a ``bytearray`` of it, for
@@ -142,13 +146,28 @@ class MemoryStore:
     was. Of a granule that is mapped in part only, a bit per sector says which part that is; the rest of it is zero.
     """
 
-    __slots__ = ("_granules", "_limit", "_partial", "_size", "_sorted", "_zeros")
+    __slots__ = (
+        "_all_sectors",
+        "_empty",
+        "_granule",
+        "_granules",
+        "_limit",
+        "_partial",
+        "_sectors",
+        "_size",
+        "_sorted",
+        "_zeros",
+    )
 
-    def __init__(self, size_bytes: int, *, limit_bytes: int | None = None) -> None:
+    def __init__(self, size_bytes: int, *, limit_bytes: int | None = None, granule_bytes: int = GRANULE_BYTES) -> None:
         if size_bytes <= 0:
             raise ValueError(f"a store has at least one byte, got size_bytes={size_bytes}")
         self._size = size_bytes
-        self._limit = -(-(size_bytes if limit_bytes is None else limit_bytes) // GRANULE_BYTES)
+        self._granule = granule_bytes
+        self._sectors = granule_bytes // SECTOR_BYTES
+        self._all_sectors = (1 << self._sectors) - 1
+        self._empty = bytes(granule_bytes)
+        self._limit = -(-(size_bytes if limit_bytes is None else limit_bytes) // granule_bytes)
         self._granules: dict[int, bytes | bytearray] = {}
         self._partial: dict[int, int] = {}
         self._sorted: list[int] | None = []  # the granules in order, None when that has to be made anew
@@ -173,7 +192,7 @@ class MemoryStore:
     @property
     def allocated_bytes(self) -> int:
         """Memory held by data."""
-        return len(self._granules) * GRANULE_BYTES
+        return len(self._granules) * self._granule
 
     def read(self, offset: int, length: int) -> bytes:
         data = self.gather(offset, length)
@@ -182,38 +201,44 @@ class MemoryStore:
     def gather(self, offset: int, length: int) -> bytes | Pieces:
         if offset < 0 or length < 0 or offset + length > self._size:
             raise outside(offset, length, self._size)
-        first, start = divmod(offset, GRANULE_BYTES)
+        granules, size = self._granules, self._granule
+        first, start = divmod(offset, size)
         end = start + length
-        granules = self._granules
-        if end <= GRANULE_BYTES:
+        if end <= size:
             granule = granules.get(first)
             if granule is None:
                 return self._zero_bytes(length)
+            if length > _COPIED_BYTES:
+                return Pieces((view(self._shared([granule], first)[0], start, end),), length)
             piece = granule[start:end]
             return piece if type(piece) is bytes else bytes(piece)
-        indexes = range(first, (offset + length - 1) // GRANULE_BYTES + 1)
+        if length <= _COPIED_BYTES and end <= 2 * size:
+            one, other = granules.get(first), granules.get(first + 1)
+            if one is not None and other is not None:
+                return b"".join((one[start:], other[: end - size]))
+        indexes = range(first, (offset + length - 1) // size + 1)
         held: list[bytes | bytearray]
         try:
             held = list(map(granules.__getitem__, indexes))
         except KeyError:
             if not any(map(granules.__contains__, indexes)):
                 return self._zero_bytes(length)
-            held = [granules.get(index, _EMPTY) for index in indexes]
+            held = [granules.get(index, self._empty) for index in indexes]
         pieces = self._shared(held, first)
-        if left := end % GRANULE_BYTES:
+        if left := end % size:
             pieces[-1] = view(pieces[-1], 0, left)
         if start:
-            pieces[0] = view(pieces[0], start, GRANULE_BYTES)
+            pieces[0] = view(pieces[0], start, size)
         return Pieces(pieces, length)
 
     def write(self, offset: int, data: bytes) -> None:
         length = len(data)
         if offset < 0 or offset + length > self._size:
             raise outside(offset, length, self._size)
-        index, start = divmod(offset, GRANULE_BYTES)
+        index, start = divmod(offset, self._granule)
         at = 0
         while at < length:
-            taken = min(GRANULE_BYTES - start, length - at)
+            taken = min(self._granule - start, length - at)
             self._put(index, start, data[at : at + taken])
             at += taken
             index += 1
@@ -223,13 +248,13 @@ class MemoryStore:
         if offset < 0 or length < 0 or offset + length > self._size:
             raise outside(offset, length, self._size)
         end = offset + length
-        whole_first = -(-offset // GRANULE_BYTES)
-        whole_end = end // GRANULE_BYTES if end < self._size else -(-end // GRANULE_BYTES)
+        whole_first = -(-offset // self._granule)
+        whole_end = end // self._granule if end < self._size else -(-end // self._granule)
         if whole_first >= whole_end:
             self._discard_pieces(offset, end)
             return
-        self._discard_pieces(offset, whole_first * GRANULE_BYTES)
-        self._discard_pieces(whole_end * GRANULE_BYTES, end)
+        self._discard_pieces(offset, whole_first * self._granule)
+        self._discard_pieces(whole_end * self._granule, end)
         granules = self._granules
         if whole_end - whole_first > len(granules):
             doomed = [index for index in granules if whole_first <= index < whole_end]
@@ -241,26 +266,26 @@ class MemoryStore:
     def extent(self, offset: int) -> Extent:
         if not 0 <= offset < self._size:
             raise outside(offset, 1, self._size)
-        index, start = divmod(offset, GRANULE_BYTES)
+        index, start = divmod(offset, self._granule)
         first = start // SECTOR_BYTES
         ahead = self._mapped(index) >> first
         mapped = bool(ahead & 1)
         run = trailing_zeros(~ahead if mapped else ahead)
-        if run is not None and first + run < GRANULE_BYTES // SECTOR_BYTES:
-            end = index * GRANULE_BYTES + (first + run) * SECTOR_BYTES
+        if run is not None and first + run < self._sectors:
+            end = index * self._granule + (first + run) * SECTOR_BYTES
         elif mapped:
             index += 1
             while index in self._granules and index not in self._partial:
                 index += 1
-            end = index * GRANULE_BYTES
+            end = index * self._granule
         else:
             later = self._next_granule(index)
-            end = self._size if later is None else later * GRANULE_BYTES
+            end = self._size if later is None else later * self._granule
         return Extent(min(end, self._size) - offset, mapped)
 
     def grow(self, size_bytes: int) -> None:
         """What may be allocated grows by as much."""
-        self._limit += -(-size_bytes // GRANULE_BYTES) + -self._size // GRANULE_BYTES
+        self._limit += -(-size_bytes // self._granule) + -self._size // self._granule
         self._size = size_bytes
 
     def flush(self) -> None:
@@ -274,12 +299,12 @@ class MemoryStore:
         granule = self._granules.get(index)
         if granule is None:
             if len(self._granules) >= self._limit:
-                raise StoreFull(f"all {self._limit * GRANULE_BYTES} bytes this store may allocate are in use")
-            granule = _EMPTY
+                raise StoreFull(f"all {self._limit * self._granule} bytes this store may allocate are in use")
+            granule = self._empty
             self._partial[index] = 0
             self._sorted = None
         end = start + len(data)
-        if len(data) == GRANULE_BYTES:
+        if len(data) == self._granule:
             self._granules[index] = bytes(data)
         else:
             self._own(index, granule)[start:end] = data
@@ -307,12 +332,12 @@ class MemoryStore:
 
     def _mapped(self, index: int) -> int:
         """The map of a granule, sector 0 in bit 0."""
-        return self._partial.get(index, _ALL_SECTORS if index in self._granules else 0)
+        return self._partial.get(index, self._all_sectors if index in self._granules else 0)
 
     def _map(self, index: int, start: int, end: int) -> None:
         """Bytes ``start`` to ``end`` of a granule were written."""
         mapped = self._partial[index] | bit_range(start // SECTOR_BYTES, -(-end // SECTOR_BYTES))
-        if mapped == _ALL_SECTORS:
+        if mapped == self._all_sectors:
             del self._partial[index]
         else:
             self._partial[index] = mapped
@@ -320,8 +345,8 @@ class MemoryStore:
     def _discard_pieces(self, start: int, end: int) -> None:
         """Discard a range that covers no whole granule and touches at most two."""
         while start < end:
-            index, at = divmod(start, GRANULE_BYTES)
-            taken = min(end - start, GRANULE_BYTES - at)
+            index, at = divmod(start, self._granule)
+            taken = min(end - start, self._granule - at)
             granule = self._granules.get(index)
             if granule is not None:
                 self._own(index, granule)[at : at + taken] = bytes(taken)
@@ -329,7 +354,7 @@ class MemoryStore:
                 self._partial[index] = left = self._mapped(index) & ~whole
                 if not left:
                     self._free(index)
-                elif left == _ALL_SECTORS:
+                elif left == self._all_sectors:
                     del self._partial[index]
             start += taken
 

@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from target.file_store import FileStore
-from target.store import GRANULE_BYTES, MAX_MERGES, SECTOR_BYTES, BlockStore, Extent, MemoryStore, StoreFull, extents
+from target.store import (
+    GRANULE_BYTES,
+    LARGE_GRANULE_BYTES,
+    MAX_MERGES,
+    SECTOR_BYTES,
+    BlockStore,
+    Extent,
+    MemoryStore,
+    StoreFull,
+    extents,
+)
 
 SIZE = 4 * GRANULE_BYTES + 512
 
@@ -162,8 +172,9 @@ def test_a_unit_larger_than_a_sector_is_mapped_when_a_part_of_it_is() -> None:
 
 
 @given(st.integers(0, 5 * GRANULE_BYTES - 1), st.integers(1, 3 * GRANULE_BYTES), st.integers(0, 5 * GRANULE_BYTES - 1))
-def test_what_was_gathered_stays_as_it_was(offset: int, length: int, written_at: int) -> None:
-    store = MemoryStore(6 * GRANULE_BYTES)
+@pytest.mark.parametrize("granule", [GRANULE_BYTES, LARGE_GRANULE_BYTES])
+def test_what_was_gathered_stays_as_it_was(granule: int, offset: int, length: int, written_at: int) -> None:
+    store = MemoryStore(6 * GRANULE_BYTES, granule_bytes=granule)
     store.write(GRANULE_BYTES // 2, b"old" * GRANULE_BYTES)
     length = min(length, store.size_bytes - offset)
     gathered, before = store.gather(offset, length), store.read(offset, length)
