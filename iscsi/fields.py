@@ -15,6 +15,7 @@ from dataclasses import fields as dataclass_fields
 from typing import Any, Final
 
 from iscsi.errors import LocalProtocolError
+from iscsi.pieces import Bytes
 
 MAX_AHS_LENGTH: Final = 255 * 4
 MAX_DATA_LENGTH: Final = (1 << 24) - 1
@@ -73,7 +74,7 @@ def raw(name: str, offset: int, size: int) -> Field:
 
 Pack = Callable[[Any], bytes]
 """pdu -> the 48 bytes and the AHS."""
-Unpack = Callable[[bytes, int, bytes, bytes], Any]
+Unpack = Callable[[Bytes, int, bytes, bytes], Any]
 """(bytes, where in them the 48 begin, AHS, data segment) -> pdu."""
 
 

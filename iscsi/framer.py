@@ -20,6 +20,7 @@ from google_crc32c import value as crc32c
 from iscsi.constants import BHS_LENGTH, Opcode, RejectReason
 from iscsi.errors import RemoteProtocolError
 from iscsi.pdu import Pdu, decode_at
+from iscsi.pieces import Bytes
 
 _LENGTHS: Final = Struct(">4xI").unpack_from
 """TotalAHSLength in words << 24 | DataSegmentLength (11.2.1.5, 11.2.1.6)."""
@@ -93,7 +94,12 @@ class Framer:
         """Bytes held of a PDU that is not complete yet."""
         return self._have
 
-    def receive(self, data: bytes, limit: int | None = None) -> list[Received]:
+    @property
+    def missing(self) -> int:
+        """Bytes of that PDU that must come before more can be known of it, or all of it is there."""
+        return self._need - self._have
+
+    def receive(self, data: Bytes, limit: int | None = None) -> list[Received]:
         """Take bytes; return the PDUs that are now complete, at most ``limit`` of them.
 
         With a ``limit`` the rest stays buffered until the next call (with ``b""`` if need be): a login uses it, since
@@ -124,15 +130,15 @@ class Framer:
             pdus.append(BrokenStream(fault))
         return pdus
 
-    def _complete(self, data: bytes, pdus: list[Received]) -> int:
+    def _complete(self, data: Bytes, pdus: list[Received]) -> int:
         """Complete what is held with the first bytes of ``data``, and with no more: the rest is not to be copied again.
 
         Returns how many bytes that took; all of them while something is still held.
         """
         position, end = 0, len(data)
         while self._have:
-            taken = max(0, min(self._need - self._have, end - position))  # more may be held, after a limit
-            self._chunks.append(data[position : position + taken])
+            taken = max(0, min(self.missing, end - position))  # more may be held, after a limit
+            self._chunks.append(bytes(data[position : position + taken]))
             self._have += taken
             position += taken
             if self._have < self._need:
@@ -142,7 +148,7 @@ class Framer:
             self._cut(buffer, 0, None, pdus)
         return position
 
-    def _cut(self, buffer: bytes, position: int, limit: int | None, pdus: list[Received]) -> None:
+    def _cut(self, buffer: Bytes, position: int, limit: int | None, pdus: list[Received]) -> None:
         """Append the whole PDUs in ``buffer`` from ``position`` on; the rest of it is kept."""
         digests = self.header_digest or self.data_digest
         end = len(buffer)
@@ -150,6 +156,7 @@ class Framer:
         while (start := position + BHS_LENGTH) <= end and len(pdus) != limit:
             (lengths,) = _LENGTHS(buffer, position)
             if digests or lengths > self.max_data_segment_length:  # the latter also where there is an AHS
+                buffer = bytes(buffer)
                 pdu, size = self._take_unusual(buffer, position, lengths)
                 if pdu is None:
                     self._need = size
@@ -162,13 +169,14 @@ class Framer:
                 self._need = after - position
                 break
             try:
-                pdus.append(decode_at(buffer, position, b"", buffer[start : start + lengths]))
+                data = bytes(buffer[start : start + lengths]) if lengths else b""
+                pdus.append(decode_at(buffer, position, b"", data))
             except RemoteProtocolError as error:
-                pdus.append(RefusedPdu(buffer[position:start], error))
+                pdus.append(RefusedPdu(bytes(buffer[position:start]), error))
             position = after
         self._have = left = end - position
         if left:
-            self._chunks.append(buffer[position:])
+            self._chunks.append(bytes(buffer[position:]))
 
     def _take_unusual(self, buffer: bytes, position: int, lengths: int) -> tuple[Received | None, int]:
         """One PDU that may have an AHS and digests, and its size; or None and the size it has at least.

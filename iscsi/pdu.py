@@ -19,7 +19,7 @@ from google_crc32c import value as crc32c
 from iscsi.constants import RESERVED_TAG, Opcode, RejectReason, TaskAttribute
 from iscsi.errors import RemoteProtocolError
 from iscsi.fields import Field, Pack, Unpack, bits, compile_codec, compile_new, flag, raw, u8, u16, u32, u64
-from iscsi.pieces import Pieces
+from iscsi.pieces import Bytes, Pieces
 
 C = TypeVar("C", bound="Pdu")
 
@@ -533,7 +533,7 @@ def decode(header: bytes, ahs: bytes = b"", data: bytes = b"") -> Pdu:
     return decode_at(header, 0, ahs, data)
 
 
-def decode_at(buffer: bytes, position: int, ahs: bytes, data: bytes) -> Pdu:
+def decode_at(buffer: Bytes, position: int, ahs: bytes, data: bytes) -> Pdu:
     """As `decode`, for a BHS that stands at ``position`` in ``buffer``."""
     opcode = buffer[position] & 0x3F
     unpack = _UNPACK.get(opcode)

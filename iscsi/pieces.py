@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import cast
 
+Bytes = bytes | memoryview
+"""Bytes to be looked at now. Of a view nothing is kept beyond the call it is given to: its memory is used again."""
+
 
 class Pieces:
     """Immutable bytes in order. ``len`` counts bytes; a slice (step 1) is `Pieces` again; ``bytes`` joins them."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
+from iscsi.pieces import Bytes
 from target.store import Extent, StoreFull
 
 _ZERO_CHUNK: Final = bytes(1 << 20)
@@ -49,7 +50,7 @@ class BlockFile(Protocol):
         """Exactly ``length`` bytes."""
         ...
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Bytes) -> None:
         """All of ``data``; some of it may be written when this raises."""
         ...
 
@@ -105,7 +106,7 @@ class OsFile:
             data += more
         return data
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Bytes) -> None:
         try:
             written = os.pwrite(self._fd, data, offset)
             if written != len(data):

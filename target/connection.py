@@ -18,12 +18,15 @@ from iscsi.errors import RemoteProtocolError
 from iscsi.framer import Framer, Received
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import AsyncMessage, NopIn, Pdu, Reject, encode_buffers, encode_header
+from iscsi.pieces import Bytes
+from iscsi.plain_command import WRITE_BIT
 from target.full_feature import DISCOVERY, NORMAL, Handlers, deliver, has_no_place, recovering
 from target.group import Group
 from target.liveness import Due, Liveness
 from target.login_entry import LoginEntry
 from target.nexus import Nexus
 from target.plain_reads import answer_plain_reads
+from target.plain_writes import answer_plain_writes
 from target.retained import Retained
 from target.session import Session, SessionWindow
 from target.states import CLOSED_ELSEWHERE, CONNECTION, TRANSPORT_LOST, ConnectionState, T, after
@@ -84,8 +87,8 @@ class TargetConnection:
         self.output_bytes = 0
         self.output_high_bytes = limits.output_high_bytes
         self._output: list[bytes] = []
-        self.reads_plainly = False
-        self._unread = b""
+        self.answers_plainly = False
+        self._unread: Bytes = b""
         self._arrived: deque[Received] = deque()
         self._handlers: Handlers = {}
         self.framer = Framer(limits.max_recv_data_segment_length)
@@ -96,7 +99,7 @@ class TargetConnection:
 
     # -- what the driver calls -------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, now_ns: int) -> None:
+    def receive(self, data: Bytes, now_ns: int) -> None:
         """Take bytes from the wire. Never raises: a peer that breaks a rule finds `closing` set."""
         liveness = self._liveness
         liveness.last_heard_ns = now_ns
@@ -109,8 +112,9 @@ class TargetConnection:
                     self._arrived += self.framer.receive(b"")  # what came behind the login
             if self.login is None and not self.closing:
                 self.session.now_ns = now_ns
-                self._unread = self._unread + data if self._unread else data
+                self._unread = b"".join((self._unread, data)) if self._unread else data
                 self._work()
+                self._unread = bytes(self._unread)
         except RemoteProtocolError as error:
             self.fail(error)
 
@@ -123,7 +127,7 @@ class TargetConnection:
     @property
     def choked(self) -> bool:
         """True while PDUs wait here because the output must go out first; the driver then stops reading."""
-        waits = bool(self._arrived) or self._unread != b""
+        waits = bool(self._arrived) or bool(self._unread)
         return waits or (self.login is None and self.session.blocked is self)
 
     def take_output(self) -> list[bytes]:
@@ -197,7 +201,7 @@ class TargetConnection:
         if session.tasks is not None:
             self.tasks, self._handlers = session.tasks, NORMAL
         plain = not (params.error_recovery_level or params.header_digest or params.data_digest)
-        self.reads_plainly = plain and session.tasks is not None
+        self.answers_plainly = plain and session.tasks is not None
         if params.error_recovery_level:
             self._retain()
         self._liveness.logged_in()
@@ -391,17 +395,22 @@ class TargetConnection:
 
     def _read_on(self) -> bool:
         """Read what has come in, as far as there is room for the answers; False when there is no more of it."""
-        unread = self._unread
+        unread, framer = self._unread, self.framer
         if not unread:
             return False
-        if self.reads_plainly and not self.framer.buffered and not self.session.shared:
-            position = answer_plain_reads(self, unread, self._output)
-            if position:
-                self._unread = unread[position:]
-                return True
-        self._unread = b""
+        taken = len(unread)
+        if self.answers_plainly and not self.session.shared:
+            if framer.buffered:
+                taken = framer.missing  # no more, what follows may be plain
+            else:
+                answer = answer_plain_writes if taken > 1 and unread[1] & WRITE_BIT else answer_plain_reads
+                position = answer(self, unread, self._output)
+                if position:
+                    self._unread = unread[position:]
+                    return True
+        self._unread = unread[taken:]
         try:
-            self._arrived += self.framer.receive(unread)
+            self._arrived += framer.receive(unread[:taken])
         except RemoteProtocolError as error:
             self.fail(error)
         return True

@@ -20,7 +20,8 @@ from target.command import GOOD, Access, CheckCondition, Command, DataDirection,
 from target.disk import Disk
 from target.nexus import Nexus
 
-_FUA: Final = 0x08
+FUA: Final = 0x08
+"""In byte 1 of a CDB of 10 bytes or more: it must be stable when it is answered."""
 _IMMEDIATE: Final = 0x02
 """Of SYNCHRONIZE CACHE: answer when it has begun. A failure is told to whoever synchronizes next."""
 _GOOD: Final = ScsiStatus.GOOD  # looking up an enum member costs a tenth of a read
@@ -54,7 +55,7 @@ def _writer(locate: Locate) -> Handler:
             disk.check_transfer(blocks, cdb)
         size = disk.block_size
         disk.store.write(lba * size, whole_blocks(data_out, blocks, size))
-        if cdb[1] & _FUA or disk.write_through:
+        if cdb[1] & FUA or disk.write_through:
             return disk.flushed()
         return GOOD
 
@@ -163,7 +164,7 @@ def _compare_and_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) ->
         raise bad_cdb_field(13)
     raise_if_different(disk.store.read(lba * size, half), data_out[:half])
     disk.store.write(lba * size, data_out[half : 2 * half])
-    return disk.written(stable=bool(cdb[1] & _FUA))
+    return disk.written(stable=bool(cdb[1] & FUA))
 
 
 def _write_atomic(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
@@ -178,7 +179,7 @@ def _write_atomic(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> Scsi
         raise bad_cdb_field(12)
     check_all_there(data_out, blocks * disk.block_size)
     disk.store.write(lba * disk.block_size, data_out)
-    return disk.written(stable=bool(cdb[1] & _FUA))
+    return disk.written(stable=bool(cdb[1] & FUA))
 
 
 def _or_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
@@ -191,7 +192,7 @@ def _or_write(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResu
     found = disk.store.read(lba * size, len(given))
     merged = int.from_bytes(found, "big") | int.from_bytes(given, "big")
     disk.store.write(lba * size, merged.to_bytes(len(given), "big"))
-    return disk.written(stable=bool(cdb[1] & _FUA))
+    return disk.written(stable=bool(cdb[1] & FUA))
 
 
 def _blocks_length(disk: Disk, cdb: bytes) -> int:

@@ -162,6 +162,9 @@ class Luns(Protocol):
     def open_to_reads(self, lun: int, nexus: Nexus) -> Disk | None:
         """The disk that reads of ``nexus`` at ``lun`` would be served by; None when anything might stop one."""
 
+    def open_to_writes(self, lun: int, nexus: Nexus) -> Disk | None:
+        """The same for writes that need not be flushed."""
+
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run a command."""
 
@@ -197,6 +200,9 @@ class SpoiledLuns:
 
     def open_to_reads(self, lun: int, nexus: Nexus) -> None:
         """See `Luns.open_to_reads`: the spoilers have to look at each command."""
+
+    def open_to_writes(self, lun: int, nexus: Nexus) -> None:
+        """As `open_to_reads`."""
 
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """See `Luns.execute`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from iscsi.pieces import Bytes
 from target.block_file import BlockFile, FileRefused, open_file, open_volume
 from target.flush import Flush, Flusher, Job, Offload
 from target.store import Extent, outside
@@ -64,7 +65,7 @@ class FileStore:
 
     gather = read  # one piece is all there is
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Bytes) -> None:
         if offset < 0 or offset + len(data) > self._size:
             raise outside(offset, len(data), self._size)
         self._file.write(offset, data)

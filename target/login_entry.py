@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from iscsi.framer import RefusedPdu
 from iscsi.login_target import TargetLogin, TargetLoginDone, TargetLoginEnded
 from iscsi.pdu import LoginRequest
+from iscsi.pieces import Bytes
 from target.arrival import Arrival
 from target.states import CONNECTION, ConnectionState, T, after
 from target.wishes import array_wishes
@@ -39,7 +40,7 @@ class LoginEntry:
             command_window=limits.command_window,
         )
 
-    def receive(self, data: bytes, now_ns: int) -> None:
+    def receive(self, data: Bytes, now_ns: int) -> None:
         """One PDU at a time: what follows the login's last PDU is framed by what the login negotiated."""
         connection, login = self._connection, self._login
         self._arrival.now_ns = now_ns

@@ -150,8 +150,16 @@ class LogicalUnit:
 
     def open_to_reads(self, nexus: Nexus) -> Disk | None:
         """The disk, when a sound READ of ``nexus`` would meet neither conflict, unit attention nor NOT READY."""
+        return self._open_to(Access.READ, nexus)
+
+    def open_to_writes(self, nexus: Nexus) -> Disk | None:
+        """The disk, when a sound WRITE without FUA would meet none of these, nor protection, nor had to be flushed."""
+        disk = self.disk
+        return None if disk.write_protected or disk.write_through else self._open_to(Access.WRITE, nexus)
+
+    def _open_to(self, access: Access, nexus: Nexus) -> Disk | None:
         disk, queue = self.disk, self._pending(nexus)
-        if queue is None or queue or disk.not_ready is not None or disk.reservations.conflicts(nexus, Access.READ):
+        if queue is None or queue or disk.not_ready is not None or disk.reservations.conflicts(nexus, access):
             return None
         return disk
 

@@ -89,6 +89,11 @@ class LunMap:
         unit = self._units.get(lun)
         return None if unit is None or self._ownership is not None else unit.open_to_reads(nexus)
 
+    def open_to_writes(self, lun: int, nexus: Nexus) -> Disk | None:
+        """The same for writes; as ``LogicalUnit.open_to_writes``."""
+        unit = self._units.get(lun)
+        return None if unit is None or self._ownership is not None else unit.open_to_writes(nexus)
+
     def execute(self, lun: int, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
         """Run a command at ``lun``, which need not exist; as ``LogicalUnit.execute``."""
         unit = self._units.get(lun)

@@ -1,9 +1,9 @@
 """Plain reads, the shortest way: from the bytes of commands to the bytes of answers, without an object in between.
 
 Reads are most of what an array does, and what one costs is mostly this code, run by a processor that has forgotten it
-since the last one. So a run of plain reads (see `iscsi.plain_read`) that nothing stands in the way of is answered here.
-Whatever is not plain, is not due, or might end other than GOOD is left where it stands, for `target.full_feature` and
-`target.tasks`, whose answers these are byte for byte (tests/properties/test_plain_reads.py).
+since the last one. So a run of plain reads (see `iscsi.plain_command`) that nothing stands in the way of is answered
+here. Whatever is not plain, is not due, or might end other than GOOD is left where it stands, for `target.full_feature`
+and `target.tasks`, whose answers these are byte for byte (tests/properties/test_plain_commands.py).
 
 Only a connection at ErrorRecoveryLevel 0 without digests, alone in its session, has this way.
 """
@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from iscsi.constants import BHS_LENGTH, RESERVED_TAG
 from iscsi.lun import decode_lun
-from iscsi.plain_read import COMMAND, COMMAND_MASK, DATA_IN, DATA_IN_FINAL, DATA_IN_GOOD, pack_data_in, unpack_command
+from iscsi.pieces import Bytes
+from iscsi.plain_command import (
+    COMMAND_MASK,
+    DATA_IN,
+    DATA_IN_FINAL,
+    DATA_IN_GOOD,
+    READ_COMMAND,
+    pack_answer,
+    unpack_command,
+)
 from iscsi.scsi import RANGE_BY_OPCODE, ScsiOpcode
 from iscsi.transfer import segments
 from target.disk import Disk
@@ -35,7 +44,7 @@ _MAX_PARTS: Final = 64
 """Data-In PDUs of one plain read."""
 
 
-def answer_plain_reads(connection: TargetConnection, buffer: bytes, output: list[bytes]) -> int:
+def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list[bytes]) -> int:
     """Answer the plain reads that ``buffer`` begins with; return where the first other thing stands.
 
     The answers are added to ``output``, numbered and counted. Ends early when the connection holds as much as it may.
@@ -55,7 +64,13 @@ def answer_plain_reads(connection: TargetConnection, buffer: bytes, output: list
     while position <= end and held < room:
         word, lengths, lun, itt, expected, cmd_sn, _, cdb = unpack_command(buffer, position)
         read = _READS.get(cdb[0])
-        if read is None or word & COMMAND_MASK != COMMAND or lengths or cmd_sn != exp_cmd_sn or itt == RESERVED_TAG:
+        if (
+            read is None
+            or word & COMMAND_MASK != READ_COMMAND
+            or lengths
+            or cmd_sn != exp_cmd_sn
+            or itt == RESERVED_TAG
+        ):
             break
         if waiting and tasks.find(itt):
             break
@@ -77,7 +92,7 @@ def answer_plain_reads(connection: TargetConnection, buffer: bytes, output: list
             for first, part, offset, data_sn, status in _parts(length, segment, burst):
                 data = gather(begin + offset, part)
                 output.append(
-                    pack_data_in(
+                    pack_answer(
                         first, part, 0, itt, RESERVED_TAG, stat_sn & status, exp_cmd_sn, max_cmd_sn, data_sn, offset, 0
                     )
                 )

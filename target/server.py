@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from iscsi.pieces import Bytes
 from target.connection import TargetConnection
 from target.group import Group
 from target.inlet import SharedBufferInlet
@@ -224,7 +225,7 @@ class ArrayProtocol(asyncio.Protocol):
         self._connection.on_output = self._wake
         self._rearm()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: Bytes) -> None:
         """Bytes arrived."""
         connection = self._connection
         if connection is not None and not connection.closing:

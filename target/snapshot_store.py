@@ -19,7 +19,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
-from iscsi.pieces import Pieces
+from iscsi.pieces import Bytes, Pieces
 from target.block_file import BlockFile, FileRefused, create_file, open_file
 from target.cluster_map import CLUSTERS_PER_PAGE, PAGE_BYTES, ClusterMap, pages_of
 from target.flush import Flush, Flusher, Job, Offload
@@ -139,7 +139,7 @@ class SnapshotStore:
             offset = until
         return Pieces(pieces, length)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Bytes) -> None:
         end = self._end(offset, len(data))
         if not data:
             return

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Protocol, cast
 
-from iscsi.pieces import Pieces, view
+from iscsi.pieces import Bytes, Pieces, view
 from target.flush import Flush
 
 
@@ -66,7 +66,7 @@ class BlockStore(Protocol):
         """As `read`, in as many pieces as spare a copy; what is written later does not show in them."""
         ...
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Bytes) -> None:
         """Store ``data``; StoreFull when there is no room, and then some of it may have been written."""
         ...
 
@@ -231,7 +231,7 @@ class MemoryStore:
             pieces[0] = view(pieces[0], start, size)
         return Pieces(pieces, length)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Bytes) -> None:
         length = len(data)
         if offset < 0 or offset + length > self._size:
             raise outside(offset, length, self._size)
@@ -294,7 +294,7 @@ class MemoryStore:
     def close(self) -> None:
         self._granules.clear()
 
-    def _put(self, index: int, start: int, data: bytes) -> None:
+    def _put(self, index: int, start: int, data: Bytes) -> None:
         """Write within one granule."""
         granule = self._granules.get(index)
         if granule is None:

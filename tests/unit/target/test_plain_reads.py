@@ -129,7 +129,7 @@ def test_faults_look_at_every_command() -> None:
 )
 def test_digests_and_recovery_have_no_short_way(wishes: dict[str, Any]) -> None:
     peer = logged_in(make_group(), **wishes)
-    assert not peer.connection.reads_plainly
+    assert not peer.connection.answers_plainly
     (answer,) = peer.send(plain(peer))
     assert isinstance(answer, DataIn)
 

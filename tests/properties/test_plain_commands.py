@@ -1,4 +1,6 @@
-"""The short way for plain reads gives the answers of the long way, byte for byte, whatever is said in between."""
+"""The short way for plain reads and writes gives the answers of the long way, byte for byte, and leaves the same disk,
+whatever is said in between.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,20 @@ from iscsi.constants import RESERVED_TAG
 from iscsi.lun import encode_lun
 from iscsi.pdu import Pdu, ScsiCommand
 from target.config import Limits
-from tests.support.array import BLOCK, fill_disk, make_group
+from tests.support.array import BLOCK, VOLUME, fill_disk, make_group
 from tests.support.conversations import Step, Talker, steps
 
-LIMITS = Limits(command_window=8, max_recv_data_segment_length=1024, output_high_bytes=8 << 10)
+LIMITS = Limits(command_window=8, max_recv_data_segment_length=4096, first_burst_length=4096, output_high_bytes=8 << 10)
 
+BURSTS = st.sampled_from(((512, 512), (1024, 512), (2050, 2048), (16384, 2048)))
 LOGINS = st.fixed_dictionaries(
     {
         "initial_r2t": st.booleans(),
         "immediate_data": st.booleans(),
         "max_recv_data_segment_length": st.sampled_from((512, 514, 1536, 8192)),
-        "max_burst_length": st.sampled_from((512, 1024, 2050, 16384)),
-        "first_burst_length": st.just(512),
     }
+).flatmap(
+    lambda keys: BURSTS.map(lambda lengths: keys | {"max_burst_length": lengths[0], "first_burst_length": lengths[1]})
 )
 
 Twist = tuple[str, Any]
@@ -39,26 +42,33 @@ TWISTS: st.SearchStrategy[Twist] = st.one_of(
     st.tuples(st.just("immediate"), st.just(True)),
     st.tuples(st.just("attr"), st.integers(0, 7)),
     st.tuples(st.just("cdb"), st.integers(0, 127)),
+    st.tuples(st.just("data"), st.integers(0, 2050).map(bytes)),
 )
-"""What is odd about a read: a field of its PDU, and what to put there; nothing about most."""
+"""What is odd about a command: a field of its PDU, and what to put there; nothing about most."""
 
-READS = st.tuples(
+Command = tuple[bool, int, int, int, int, Twist]
+COMMANDS: st.SearchStrategy[Command] = st.tuples(
+    st.booleans(),
     st.sampled_from((6, 10, 12, 16)),
     st.integers(0, 40) | st.integers(32740, 32770),
     st.integers(0, 20),
     st.sampled_from((0, 0, 0, 1, 2)),
     TWISTS,
 )
-CONVERSATIONS = st.lists(st.lists(READS, min_size=1, max_size=10) | steps(), min_size=1, max_size=12)
+CONVERSATIONS = st.lists(st.lists(COMMANDS, min_size=1, max_size=10) | steps(), min_size=1, max_size=12)
 
 
-def read_pdu(talker: Talker, width: int, lba: int, blocks: int, lun: int, twist: Twist) -> ScsiCommand:
-    """A read, with what is odd about it."""
+def pdu_of(talker: Talker, write: bool, width: int, lba: int, blocks: int, lun: int, twist: Twist) -> ScsiCommand:
+    """A read, or a write with its data, with what is odd about it."""
     name, value = twist
-    count = 256 if width == 6 and not blocks else blocks
+    count = blocks % 5 if write else blocks
+    if width == 6 and not count:
+        count = 1 if write else 256  # 0 says 256
     command = talker.command(
-        scsi.read(lba, count, width=width),
-        read=True,
+        (scsi.write if write else scsi.read)(lba, count, width=width),
+        read=not write,
+        write=write,
+        data=(bytes((lba & 255, blocks)) * (count * BLOCK // 2))[:4096] if write else b"",
         edtl=count * BLOCK,
         lun=encode_lun(lun),
         immediate=name == "immediate",
@@ -74,24 +84,28 @@ def talker(plainly: bool, login: dict[str, Any]) -> Talker:
     group = make_group(luns=2, limits=LIMITS)
     fill_disk(group, 0, bytes(range(1, 255)) * 100)
     peer = Talker(group).enter(**login)
-    peer.connection.reads_plainly = plainly
+    peer.connection.answers_plainly = plainly
     return peer
 
 
 @settings(deadline=None)
 @given(LOGINS, CONVERSATIONS)
 def test_the_short_way_and_the_long_way_lead_to_the_same_answers(
-    login: dict[str, Any], conversation: list[Step | list[tuple[int, int, int, int, Twist]]]
+    login: dict[str, Any], conversation: list[Step | list[Command]]
 ) -> None:
     short, long = talker(True, login), talker(False, login)
+    disks: list[list[bytes]] = []
     for turn in conversation:
         said: list[list[Pdu]] = []
         for peer in (short, long):
-            pdus = peer.pdus_for(turn) if isinstance(turn, Step) else [read_pdu(peer, *each) for each in turn]
+            pdus = peer.pdus_for(turn) if isinstance(turn, Step) else [pdu_of(peer, *each) for each in turn]
             said.append(peer.send(*pdus))
         assert said[0] == said[1]
     one, other = short.connection, long.connection
-    event(f"plain reads: {min(one.reads, 3)}")
+    event(f"reads: {min(one.reads, 3)}, writes: {min(one.writes, 3)}")
+    for group in (one.group, other.group):
+        disks.append([unit.disk.store.read(0, 16 << 20) for unit in group.volumes[VOLUME.lower()].luns.units()])
+    assert disks[0] == disks[1]
     assert (one.reads, one.writes, one.stat_sn) == (other.reads, other.writes, other.stat_sn)
     assert (one.closing, one.why_closed) == (other.closing, other.why_closed)
     windows = [
