@@ -16,6 +16,7 @@ from iscsi.constants import RESERVED_TAG
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
 from iscsi.negotiation import SessionParameters
 from iscsi.pdu import DataIn, DataOut
+from iscsi.serial import MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,13 @@ class Residual:
 
 
 def residual(expected: int, actual: int) -> Residual:
-    """Residual of a transfer in which the SCSI layer wanted to move ``actual`` bytes where ``expected`` were named."""
+    """Residual of a transfer in which the SCSI layer wanted to move ``actual`` bytes where ``expected`` were named.
+
+    A CDB can name more than the count can hold: then it is as large as it gets.
+    """
     if actual < expected:
         return Residual(False, True, expected - actual)
-    return Residual(actual > expected, False, actual - expected)
+    return Residual(actual > expected, False, min(actual - expected, MASK))
 
 
 class Unsolicited(Enum):

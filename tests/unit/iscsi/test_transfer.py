@@ -51,6 +51,7 @@ class TestSegments:
         (512, 0, Residual(overflow=False, underflow=True, count=512)),
         (500, 512, Residual(overflow=True, underflow=False, count=12)),
         (0, 0, Residual(overflow=False, underflow=False, count=0)),
+        (0, 1 << 41, Residual(overflow=True, underflow=False, count=0xFFFFFFFF)),
     ],
 )
 def test_residual(expected: int, actual: int, result: Residual) -> None:

@@ -322,6 +322,13 @@ def test_residuals_of_a_write_of_two_blocks(edtl: int, residual: tuple[str, int]
     assert disk_bytes(group, 0, 2048) == pattern(1024) + bytes(1024)
 
 
+def test_a_write_of_more_than_a_residual_can_count_is_refused() -> None:
+    peer = logged_in(make_group())
+    (answer,) = peer.send(peer.command(scsi.write(0, 0xFFFFFFFF, width=16), write=True, edtl=0))
+    assert sense_of(answer) is not None
+    assert residual_of([answer]) == ("over", 0xFFFFFFFF)
+
+
 def test_a_write_that_brings_less_than_its_cdb_names_overflows() -> None:
     group = make_group()
     fill_disk(group, 0, b"o" * 1024)
