@@ -20,6 +20,7 @@ from harness.load import validated
 from harness.loopback import array_on_loopback
 from harness.mistakes import Mistake, ScenarioError
 from harness.scenario import Array
+from harness.serving.allocator import keep_freed_memory
 from harness.serving.array_file import Serving, load_serving
 from harness.serving.daemon import Daemon, ServeError
 from harness.serving.event_log import EventLog
@@ -83,6 +84,7 @@ def serve(
         )
         await daemon.run()
 
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=loop_factory(settings.loop)) as runner:
         runner.run(main())
 

@@ -14,6 +14,7 @@ RESERVED_TAG: Final = 0xFFFFFFFF
 """An Initiator Task Tag or Target Transfer Tag that names no task (RFC 7143 11.2.1.8)."""
 
 BHS_LENGTH: Final = 48
+DIGEST_LENGTH: Final = 4
 DEFAULT_MAX_RECV_DATA_SEGMENT_LENGTH: Final = 8192
 """Bytes a side must take before it has declared its own limit, and in every login PDU (RFC 7143 13.12)."""
 

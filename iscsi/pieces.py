@@ -23,7 +23,7 @@ class Pieces:
         """``buffers``, bytes or views of them, go into a vectored write as they are; they have ``length`` bytes."""
         self.buffers = buffers
         self._length = length
-        self._ends: list[int] = []  # where each piece ends, once that has been asked
+        self._ends: Sequence[int] = ()  # where each piece ends, once that has been asked
 
     def __len__(self) -> int:
         return self._length

@@ -200,8 +200,7 @@ class TargetConnection:
         self._handlers = DISCOVERY
         if session.tasks is not None:
             self.tasks, self._handlers = session.tasks, NORMAL
-        plain = not (params.error_recovery_level or params.header_digest or params.data_digest)
-        self.answers_plainly = plain and session.tasks is not None
+        self.answers_plainly = session.tasks is not None and not params.error_recovery_level
         if params.error_recovery_level:
             self._retain()
         self._liveness.logged_in()

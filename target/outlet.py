@@ -90,9 +90,9 @@ class SocketOutlet:
             except OSError:
                 self._transport.write(buffers[0])  # it fails there as well, and asyncio ends the connection
                 return
-            ends = list(accumulate(map(len, buffers)))
-            if written == ends[-1]:
+            if written == sum(map(len, buffers)):
                 return
+            ends = list(accumulate(map(len, buffers)))
             sent = bisect_right(ends, written)
             written -= ends[sent - 1] if sent else 0
             if not written and sent == IOV_MAX:

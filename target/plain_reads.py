@@ -5,7 +5,7 @@ since the last one. So a run of plain reads (see `iscsi.plain_command`) that not
 here. Whatever is not plain, is not due, or might end other than GOOD is left where it stands, for `target.full_feature`
 and `target.tasks`, whose answers these are byte for byte (tests/properties/test_plain_commands.py).
 
-Only a connection at ErrorRecoveryLevel 0 without digests, alone in its session, has this way.
+Only a connection at ErrorRecoveryLevel 0, alone in its session, has this way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from iscsi.constants import BHS_LENGTH, RESERVED_TAG
+from iscsi.constants import BHS_LENGTH, DIGEST_LENGTH, RESERVED_TAG
 from iscsi.lun import decode_lun
 from iscsi.pieces import Bytes
 from iscsi.plain_command import (
@@ -22,8 +22,11 @@ from iscsi.plain_command import (
     DATA_IN_FINAL,
     DATA_IN_GOOD,
     READ_COMMAND,
+    digest_of,
+    header_is_sound,
     pack_answer,
     unpack_command,
+    with_digest,
 )
 from iscsi.scsi import RANGE_BY_OPCODE, ScsiOpcode
 from iscsi.transfer import segments
@@ -57,10 +60,12 @@ def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list
     waiting, luns, nexus = tasks.waiting, tasks.luns, connection.nexus
     exp_cmd_sn, stat_sn = window.exp_cmd_sn, connection.stat_sn
     held, room, longest = connection.output_bytes, connection.output_high_bytes, _MAX_PARTS * min(segment, burst)
+    header_digest, data_digest = params.header_digest, params.data_digest
+    head_bytes = BHS_LENGTH + DIGEST_LENGTH if header_digest else BHS_LENGTH
     disk: Disk | None = None
     disk_lun = -1
     reads = position = 0
-    end = len(buffer) - BHS_LENGTH
+    end = len(buffer) - head_bytes
     while position <= end and held < room:
         word, lengths, lun, itt, expected, cmd_sn, _, cdb = unpack_command(buffer, position)
         read = _READS.get(cdb[0])
@@ -73,6 +78,8 @@ def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list
         ):
             break
         if waiting and tasks.find(itt):
+            break
+        if header_digest and not header_is_sound(buffer, position):
             break
         if lun != disk_lun:
             disk, disk_lun = luns.open_to_reads(decode_lun(lun), nexus), lun
@@ -91,12 +98,14 @@ def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list
         try:
             for first, part, offset, data_sn, status in _parts(length, segment, burst):
                 data = gather(begin + offset, part)
-                output.append(
-                    pack_answer(
-                        first, part, 0, itt, RESERVED_TAG, stat_sn & status, exp_cmd_sn, max_cmd_sn, data_sn, offset, 0
-                    )
+                header = pack_answer(
+                    first, part, 0, itt, RESERVED_TAG, stat_sn & status, exp_cmd_sn, max_cmd_sn, data_sn, offset, 0
                 )
-                if isinstance(data, bytes):
+                output.append(with_digest(header) if header_digest else header)
+                if data_digest:
+                    whole = bytes(data)
+                    output += (whole, digest_of(whole))
+                elif isinstance(data, bytes):
                     output.append(data)
                 else:
                     output += data.buffers
@@ -104,9 +113,9 @@ def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list
             del output[mark:]
             exp_cmd_sn = cmd_sn
             break
-        held += length + BHS_LENGTH * (data_sn + 1)
+        held += length + (head_bytes + DIGEST_LENGTH if data_digest else head_bytes) * (data_sn + 1)
         stat_sn = (stat_sn + 1) & 0xFFFFFFFF
-        position += BHS_LENGTH
+        position += head_bytes
         reads += 1
     if reads:
         connection.reads += reads

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from iscsi.constants import BHS_LENGTH, RESERVED_TAG
+from iscsi.constants import BHS_LENGTH, DIGEST_LENGTH, RESERVED_TAG
 from iscsi.lun import decode_lun
 from iscsi.pieces import Bytes
-from iscsi.plain_command import COMMAND_MASK, RESPONSE_GOOD, WRITE_COMMAND, pack_answer, unpack_command
+from iscsi.plain_command import (
+    COMMAND_MASK,
+    RESPONSE_GOOD,
+    WRITE_COMMAND,
+    digest_of,
+    header_is_sound,
+    pack_answer,
+    unpack_command,
+    with_digest,
+)
 from iscsi.scsi import RANGE_BY_OPCODE, ScsiOpcode
 from target.disk import Disk
 from target.disk_io import COMMANDS, FUA
@@ -40,17 +49,22 @@ def answer_plain_writes(connection: TargetConnection, buffer: Bytes, output: lis
     waiting, luns, nexus = tasks.waiting, tasks.luns, connection.nexus
     exp_cmd_sn, stat_sn = window.exp_cmd_sn, connection.stat_sn
     longest = min(params.first_burst_length, connection.framer.max_data_segment_length)
+    header_digest, data_digest = params.header_digest, params.data_digest
+    head_bytes = BHS_LENGTH + DIGEST_LENGTH if header_digest else BHS_LENGTH
+    tail_bytes = DIGEST_LENGTH if data_digest else 0
     room = connection.output_high_bytes - connection.output_bytes
     disk: Disk | None = None
     disk_lun = -1
     writes = position = 0
-    end = len(buffer) - BHS_LENGTH
-    while position <= end and BHS_LENGTH * writes < room:
+    end = len(buffer) - head_bytes - tail_bytes
+    while position <= end and head_bytes * writes < room:
         word, length, lun, itt, expected, cmd_sn, _, cdb = unpack_command(buffer, position)
         write = _WRITES.get(cdb[0])
         if write is None or word & COMMAND_MASK != WRITE_COMMAND or cmd_sn != exp_cmd_sn or itt == RESERVED_TAG:
             break
         if length != expected or not 0 < length <= longest or position + length > end or (waiting and tasks.find(itt)):
+            break
+        if header_digest and not header_is_sound(buffer, position):
             break
         if lun != disk_lun:
             disk, disk_lun = luns.open_to_writes(decode_lun(lun), nexus), lun
@@ -61,20 +75,26 @@ def answer_plain_writes(connection: TargetConnection, buffer: Bytes, output: lis
         size = disk.block_size
         if blocks * size != length or blocks > disk.max_transfer_blocks:
             break
-        begin = position + BHS_LENGTH
+        begin = position + head_bytes
+        data: Bytes = buffer[begin : begin + length]
+        if data_digest:
+            data = bytes(data)
+            if digest_of(data) != buffer[begin + length : begin + length + DIGEST_LENGTH]:
+                break
         try:
-            disk.store.write(lba * size, buffer[begin : begin + length])
+            disk.store.write(lba * size, data)
         except (OSError, StoreFull):
             break
         exp_cmd_sn = (cmd_sn + 1) & 0xFFFFFFFF
         max_cmd_sn = (exp_cmd_sn + ahead) & 0xFFFFFFFF
-        output.append(pack_answer(RESPONSE_GOOD, 0, 0, itt, 0, stat_sn, exp_cmd_sn, max_cmd_sn, 0, 0, 0))
+        header = pack_answer(RESPONSE_GOOD, 0, 0, itt, 0, stat_sn, exp_cmd_sn, max_cmd_sn, 0, 0, 0)
+        output.append(with_digest(header) if header_digest else header)
         stat_sn = (stat_sn + 1) & 0xFFFFFFFF
-        position = begin + length
+        position = begin + length + tail_bytes
         writes += 1
     if writes:
         connection.writes += writes
         connection.stat_sn = stat_sn
-        connection.output_bytes += BHS_LENGTH * writes
+        connection.output_bytes += head_bytes * writes
         window.pass_through(writes)
     return position

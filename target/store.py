@@ -209,13 +209,17 @@ class MemoryStore:
             if granule is None:
                 return self._zero_bytes(length)
             if length > _COPIED_BYTES:
-                return Pieces((view(self._shared([granule], first)[0], start, end),), length)
+                (whole,) = self._shared([granule], first)
+                return whole if length == size else Pieces((view(whole, start, end),), length)
             piece = granule[start:end]
             return piece if type(piece) is bytes else bytes(piece)
-        if length <= _COPIED_BYTES and end <= 2 * size:
+        if end <= 2 * size:  # as most that cross a border do
             one, other = granules.get(first), granules.get(first + 1)
             if one is not None and other is not None:
-                return b"".join((one[start:], other[: end - size]))
+                if length <= _COPIED_BYTES:
+                    return b"".join((one[start:], other[: end - size]))
+                if type(one) is bytes is type(other):
+                    return Pieces((view(one, start, size), view(other, 0, end - size)), length)
         indexes = range(first, (offset + length - 1) // size + 1)
         held: list[bytes | bytearray]
         try:

@@ -25,6 +25,8 @@ LOGINS = st.fixed_dictionaries(
     {
         "initial_r2t": st.booleans(),
         "immediate_data": st.booleans(),
+        "header_digest": st.sampled_from((("None",), ("CRC32C",))),
+        "data_digest": st.sampled_from((("None",), ("CRC32C",))),
         "max_recv_data_segment_length": st.sampled_from((512, 514, 1536, 8192)),
     }
 ).flatmap(
@@ -55,7 +57,13 @@ COMMANDS: st.SearchStrategy[Command] = st.tuples(
     st.sampled_from((0, 0, 0, 1, 2)),
     TWISTS,
 )
-CONVERSATIONS = st.lists(st.lists(COMMANDS, min_size=1, max_size=10) | steps(), min_size=1, max_size=12)
+Damage = tuple[int, int] | None
+DAMAGE: st.SearchStrategy[Damage] = st.none() | st.none() | st.tuples(st.integers(0, 4000), st.integers(1, 255))
+"""A byte of a stretch, and how it changes on its way."""
+
+CONVERSATIONS = st.lists(
+    st.tuples(st.lists(COMMANDS, min_size=1, max_size=10), DAMAGE) | steps(), min_size=1, max_size=12
+)
 
 
 def pdu_of(talker: Talker, write: bool, width: int, lba: int, blocks: int, lun: int, twist: Twist) -> ScsiCommand:
@@ -91,15 +99,18 @@ def talker(plainly: bool, login: dict[str, Any]) -> Talker:
 @settings(deadline=None)
 @given(LOGINS, CONVERSATIONS)
 def test_the_short_way_and_the_long_way_lead_to_the_same_answers(
-    login: dict[str, Any], conversation: list[Step | list[Command]]
+    login: dict[str, Any], conversation: list[Step | tuple[list[Command], Damage]]
 ) -> None:
     short, long = talker(True, login), talker(False, login)
     disks: list[list[bytes]] = []
     for turn in conversation:
         said: list[list[Pdu]] = []
         for peer in (short, long):
-            pdus = peer.pdus_for(turn) if isinstance(turn, Step) else [pdu_of(peer, *each) for each in turn]
-            said.append(peer.send(*pdus))
+            pdus = peer.pdus_for(turn) if isinstance(turn, Step) else [pdu_of(peer, *each) for each in turn[0]]
+            stream = bytearray(b"".join(map(peer.bytes_of, pdus)))
+            if not isinstance(turn, Step) and turn[1] is not None:
+                stream[turn[1][0] % len(stream)] ^= turn[1][1]
+            said.append(peer.send_bytes(bytes(stream)))
         assert said[0] == said[1]
     one, other = short.connection, long.connection
     event(f"reads: {min(one.reads, 3)}, writes: {min(one.writes, 3)}")

@@ -124,14 +124,23 @@ def test_faults_look_at_every_command() -> None:
     assert short_way(peer, plain(peer)) == 0
 
 
-@pytest.mark.parametrize(
-    "wishes", [{"header_digest": ("CRC32C",)}, {"data_digest": ("CRC32C",)}, {"error_recovery_level": 1}]
-)
-def test_digests_and_recovery_have_no_short_way(wishes: dict[str, Any]) -> None:
+def test_a_damaged_header_is_left_and_so_is_what_follows() -> None:
+    peer = logged_in(make_group(), header_digest=("CRC32C",))
+    stream = b"".join(peer.bytes_of(plain(peer)) for _ in range(3))
+    assert answer_plain_reads(peer.connection, stream[:60] + b"\xff" + stream[61:], []) == 52
+
+
+@pytest.mark.parametrize("wishes", [{"header_digest": ("CRC32C",)}, {"data_digest": ("CRC32C",)}])
+def test_digests_go_with_the_answer(wishes: dict[str, Any]) -> None:
+    """The peer checks them."""
     peer = logged_in(make_group(), **wishes)
-    assert not peer.connection.answers_plainly
+    assert peer.connection.answers_plainly
     (answer,) = peer.send(plain(peer))
     assert isinstance(answer, DataIn)
+
+
+def test_recovery_has_no_short_way() -> None:
+    assert not logged_in(make_group(), error_recovery_level=1).connection.answers_plainly
 
 
 def test_a_medium_that_fails_leaves_the_read_to_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,15 @@ def test_what_is_not_plain_is_left(why: str) -> None:
     assert short_way(peer, NOT_PLAIN[why](peer)) == 0
 
 
+@pytest.mark.parametrize("damaged", [20, 100])
+def test_damaged_headers_and_data_are_left(damaged: int) -> None:
+    peer = logged_in(make_group(), header_digest=("CRC32C",), data_digest=("CRC32C",))
+    one = ONE + 8
+    stream = b"".join(peer.bytes_of(plain(peer)) for _ in range(3))
+    at = one + damaged
+    assert answer_plain_writes(peer.connection, stream[:at] + b"\xee" + stream[at + 1 :], []) == one
+
+
 def test_without_immediate_data_no_write_is_plain() -> None:
     peer = logged_in(make_group(), immediate_data=False)
     assert short_way(peer, plain(peer)) == 0
