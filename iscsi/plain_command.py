@@ -10,10 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from google_crc32c import value as crc32c
-
-from iscsi.constants import BHS_LENGTH, DIGEST_LENGTH, Opcode
-from iscsi.pieces import Bytes
+from iscsi.constants import Opcode
 
 unpack_command: Final = Struct(">IIQIIII16s").unpack_from
 """(buffer, position) to: the first word, the lengths (11.2.1.5, 11.2.1.6), LUN, ITT, Expected Data Transfer Length,
@@ -27,6 +24,12 @@ READ_COMMAND: Final = int(Opcode.SCSI_COMMAND) << 24 | 0xC00000
 
 WRITE_COMMAND: Final = int(Opcode.SCSI_COMMAND) << 24 | 0xA00000
 """A plain write's: F and W."""
+
+pack_digest: Final = Struct("<I").pack
+"""A CRC32C as it stands behind a header or a data segment (13.1)."""
+
+unpack_digest: Final = Struct("<I").unpack_from
+"""(buffer, position) to a tuple of the CRC32C there."""
 
 WRITE_BIT: Final = 0x20
 """W, in byte 1 of a command."""
@@ -46,20 +49,3 @@ DATA_IN_GOOD: Final = DATA_IN_FINAL | 0x010000
 
 RESPONSE_GOOD: Final = int(Opcode.SCSI_RESPONSE) << 24 | 0x800000
 """The first word of a SCSI Response with a GOOD status."""
-
-
-def digest_of(data: bytes) -> bytes:
-    """The digest of a header or a data segment as it goes on the wire (13.1)."""
-    digest: bytes = crc32c(data).to_bytes(4, "little")
-    return digest
-
-
-def with_digest(header: bytes) -> bytes:
-    """A header and its digest."""
-    return header + digest_of(header)
-
-
-def header_is_sound(buffer: Bytes, position: int) -> bool:
-    """Whether the header at ``position`` has the digest that stands behind it; the buffer has both."""
-    end = position + BHS_LENGTH
-    return digest_of(bytes(buffer[position:end])) == buffer[end : end + DIGEST_LENGTH]

@@ -13,6 +13,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from google_crc32c import value as crc32c
+
 from iscsi.constants import BHS_LENGTH, DIGEST_LENGTH, RESERVED_TAG
 from iscsi.lun import decode_lun
 from iscsi.pieces import Bytes
@@ -22,11 +24,10 @@ from iscsi.plain_command import (
     DATA_IN_FINAL,
     DATA_IN_GOOD,
     READ_COMMAND,
-    digest_of,
-    header_is_sound,
     pack_answer,
+    pack_digest,
     unpack_command,
-    with_digest,
+    unpack_digest,
 )
 from iscsi.scsi import RANGE_BY_OPCODE, ScsiOpcode
 from iscsi.transfer import segments
@@ -79,8 +80,10 @@ def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list
             break
         if waiting and tasks.find(itt):
             break
-        if header_digest and not header_is_sound(buffer, position):
-            break
+        if header_digest:
+            behind = position + BHS_LENGTH
+            if crc32c(bytes(buffer[position:behind])) != unpack_digest(buffer, behind)[0]:
+                break
         if lun != disk_lun:
             disk, disk_lun = luns.open_to_reads(decode_lun(lun), nexus), lun
         reserved, locate = read
@@ -101,10 +104,10 @@ def answer_plain_reads(connection: TargetConnection, buffer: Bytes, output: list
                 header = pack_answer(
                     first, part, 0, itt, RESERVED_TAG, stat_sn & status, exp_cmd_sn, max_cmd_sn, data_sn, offset, 0
                 )
-                output.append(with_digest(header) if header_digest else header)
+                output.append(header + pack_digest(crc32c(header)) if header_digest else header)
                 if data_digest:
                     whole = bytes(data)
-                    output += (whole, digest_of(whole))
+                    output += (whole, pack_digest(crc32c(whole)))
                 elif isinstance(data, bytes):
                     output.append(data)
                 else:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from google_crc32c import value as crc32c
+
 from iscsi.constants import BHS_LENGTH, DIGEST_LENGTH, RESERVED_TAG
 from iscsi.lun import decode_lun
 from iscsi.pieces import Bytes
@@ -15,11 +17,10 @@ from iscsi.plain_command import (
     COMMAND_MASK,
     RESPONSE_GOOD,
     WRITE_COMMAND,
-    digest_of,
-    header_is_sound,
     pack_answer,
+    pack_digest,
     unpack_command,
-    with_digest,
+    unpack_digest,
 )
 from iscsi.scsi import RANGE_BY_OPCODE, ScsiOpcode
 from target.disk import Disk
@@ -64,8 +65,10 @@ def answer_plain_writes(connection: TargetConnection, buffer: Bytes, output: lis
             break
         if length != expected or not 0 < length <= longest or position + length > end or (waiting and tasks.find(itt)):
             break
-        if header_digest and not header_is_sound(buffer, position):
-            break
+        if header_digest:
+            behind = position + BHS_LENGTH
+            if crc32c(bytes(buffer[position:behind])) != unpack_digest(buffer, behind)[0]:
+                break
         if lun != disk_lun:
             disk, disk_lun = luns.open_to_writes(decode_lun(lun), nexus), lun
         reserved, locate = write
@@ -79,7 +82,7 @@ def answer_plain_writes(connection: TargetConnection, buffer: Bytes, output: lis
         data: Bytes = buffer[begin : begin + length]
         if data_digest:
             data = bytes(data)
-            if digest_of(data) != buffer[begin + length : begin + length + DIGEST_LENGTH]:
+            if crc32c(data) != unpack_digest(buffer, begin + length)[0]:
                 break
         try:
             disk.store.write(lba * size, data)
@@ -88,7 +91,7 @@ def answer_plain_writes(connection: TargetConnection, buffer: Bytes, output: lis
         exp_cmd_sn = (cmd_sn + 1) & 0xFFFFFFFF
         max_cmd_sn = (exp_cmd_sn + ahead) & 0xFFFFFFFF
         header = pack_answer(RESPONSE_GOOD, 0, 0, itt, 0, stat_sn, exp_cmd_sn, max_cmd_sn, 0, 0, 0)
-        output.append(with_digest(header) if header_digest else header)
+        output.append(header + pack_digest(crc32c(header)) if header_digest else header)
         stat_sn = (stat_sn + 1) & 0xFFFFFFFF
         position = begin + length + tail_bytes
         writes += 1

@@ -208,11 +208,11 @@ class MemoryStore:
             granule = granules.get(first)
             if granule is None:
                 return self._zero_bytes(length)
-            if length > _COPIED_BYTES:
-                (whole,) = self._shared([granule], first)
-                return whole if length == size else Pieces((view(whole, start, end),), length)
-            piece = granule[start:end]
-            return piece if type(piece) is bytes else bytes(piece)
+            if length <= _COPIED_BYTES:
+                piece = granule[start:end]
+                return piece if type(piece) is bytes else bytes(piece)
+            whole = granule if type(granule) is bytes else self._shared([granule], first)[0]
+            return whole if length == size else Pieces((view(whole, start, end),), length)
         if end <= 2 * size:  # as most that cross a border do
             one, other = granules.get(first), granules.get(first + 1)
             if one is not None and other is not None:
