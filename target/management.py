@@ -24,7 +24,7 @@ from target.group import Volume
 from target.lun import LogicalUnit
 from target.reassignment import reassign
 from target.session import Session
-from target.tasks import Allegiance
+from target.waiting_tasks import Allegiance
 
 if TYPE_CHECKING:
     from target.connection import TargetConnection

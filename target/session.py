@@ -18,7 +18,8 @@ from target.command import ScsiResult
 from target.nexus import Nexus
 from target.retained import Retained
 from target.states import REINSTATED, SESSION, ConnectionState, N, SessionState, after
-from target.tasks import Allegiance, TaskSet
+from target.tasks import TaskSet
+from target.waiting_tasks import Allegiance
 
 if TYPE_CHECKING:
     from target.cleanup import Remains

@@ -11,14 +11,13 @@ A task is allegiant to the connection its command came in on: its data comes and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from iscsi.ahs import parse_ahs
-from iscsi.constants import RESERVED_TAG, RejectReason, ScsiStatus
+from iscsi.constants import RejectReason, ScsiStatus
 from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
-from iscsi.pdu import R2T, DataOut, Pdu, ScsiCommand
+from iscsi.pdu import DataOut, ScsiCommand
 from iscsi.sense import (
     COMMANDS_CLEARED_BY_PROTOCOL_EVENT,
     MEDIUM_WRITE_ERROR,
@@ -28,8 +27,8 @@ from iscsi.sense import (
 )
 from iscsi.serial import lt
 from iscsi.window import CommandWindow
-from iscsi.write_buffer import Burst, WriteBuffer
-from target.answers import Recipient, answer_bidirectional, answer_read, respond
+from iscsi.write_buffer import WriteBuffer
+from target.answers import answer_bidirectional, answer_read, respond
 from target.command import GOOD, DataDirection, ScsiResult
 from target.disk import MAX_TRANSFER_BYTES
 from target.faults import Luns
@@ -37,54 +36,10 @@ from target.flush import Flush
 from target.nexus import Nexus
 from target.sanitize import SanitizeFailed
 from target.task_barrier import Barrier
+from target.waiting_tasks import Allegiance, WaitingAnswer, WaitingTask, WaitingTasks, WaitingWrite
 
 MAX_IMMEDIATE_TASKS = 8
 """Immediate commands a session may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
-
-
-class Allegiance(Recipient, Protocol):
-    """What tasks need of the connection they are allegiant to: it numbers and sends, in order.
-
-    ``reads`` and ``writes`` count the commands that were done, by which way their data goes.
-    """
-
-    nexus: Nexus
-    reads: int
-    writes: int
-
-    def reject(self, reason: RejectReason, bad: Pdu) -> None:
-        """Answer a PDU with a Reject that carries its header."""
-
-    def wake(self) -> None:
-        """Let out what was sent though nothing had arrived."""
-
-    def data_deadline(self) -> int:
-        """When data is given up if the wait for it begins now; the connection calls `TaskSet.end_stalled` then."""
-
-
-@dataclass(slots=True)
-class WaitingWrite:
-    """A write whose data is not all here yet. ``cdb`` is whole; ``read_length`` is a bidirectional command's."""
-
-    command: ScsiCommand
-    cdb: bytes
-    read_length: int
-    buffer: WriteBuffer
-    connection: Allegiance
-    doomed: bool = False
-    """It has been ended by task management; only the data on its way is waited for."""
-
-
-@dataclass(slots=True)
-class WaitingAnswer:
-    """A command that has run; its answer waits for a flush, and is then given by ``answer`` as it ended.
-
-    It leaves through the connection the task is allegiant to by then.
-    """
-
-    command: ScsiCommand
-    connection: Allegiance
-    answer: Callable[[ScsiResult, Allegiance], None]
 
 
 class TaskSet:
@@ -94,20 +49,7 @@ class TaskSet:
     drops the tasks of some nexuses on a LUN, wherever they are (PREEMPT AND ABORT).
     """
 
-    __slots__ = (
-        "_admitted",
-        "_admitted_bytes",
-        "_barriers",
-        "_buffer_bytes",
-        "_next_ttt",
-        "_on_preempt",
-        "_overdue",
-        "_queued",
-        "_suspended",
-        "_waiting",
-        "_window",
-        "luns",
-    )
+    __slots__ = ("_barriers", "_on_preempt", "_waiting", "_window", "luns")
 
     def __init__(
         self,
@@ -119,14 +61,7 @@ class TaskSet:
         self.luns = luns
         self._window = window
         self._on_preempt = on_preempt
-        self._waiting: dict[int, WaitingWrite | WaitingAnswer] = {}
-        self._buffer_bytes = buffer_bytes
-        self._queued: dict[int, None] = {}  # task tags of writes that may not ask by R2T yet, oldest first
-        self._admitted: dict[int, int] = {}  # those that may, and the bytes each will hold
-        self._admitted_bytes = 0
-        self._overdue: dict[int, int] = {}  # those whose data must end, and by when
-        self._suspended: dict[int, int] = {}  # those whose connection is gone, and the bytes each may hold
-        self._next_ttt = 0
+        self._waiting = WaitingTasks(window, buffer_bytes)
         self._barriers: list[Barrier] = []
 
     @property
@@ -178,11 +113,10 @@ class TaskSet:
         if buffer.complete:
             self._end(write)
             return
-        self._waiting[command.itt] = write
-        self._queued[command.itt] = None
+        self._waiting.put_write(write)
         if buffer.fault is not None:
-            self._set_overdue(write)
-        self._admit()
+            self._waiting.set_overdue(write)
+        self._waiting.admit()
 
     def _reject(self, command: ScsiCommand, connection: Allegiance) -> bool:
         """Reject a command whose tag is in use, and an immediate one too many: those have no window to bound them."""
@@ -213,42 +147,31 @@ class TaskSet:
 
     def damaged(self, pdu: DataOut, connection: Allegiance) -> None:
         """A Data-Out PDU whose data failed its digest; the Reject is the connection's."""
-        write = self._waiting.get(pdu.itt)
-        if isinstance(write, WaitingWrite) and write.connection is connection and write.buffer.take_damaged(pdu):
+        write = self._waiting.write(pdu.itt, connection)
+        if write is not None and write.buffer.take_damaged(pdu):
             self._go_on(write)
 
     def lost(self, connection: Allegiance) -> None:
         """A PDU was passed over and nothing is known of it: it may have been the last of a sequence (7.9)."""
-        for write in self._waiting.values():
-            if isinstance(write, WaitingWrite) and write.connection is connection and write.buffer.data_due:
-                self._set_overdue(write)
+        for task in self._waiting:
+            if isinstance(task, WaitingWrite) and task.connection is connection and task.buffer.data_due:
+                self._waiting.set_overdue(task)
 
     def repeat_r2ts(self, itt: int, first: int, count: int, connection: Allegiance) -> bool:
         """Send the open R2Ts of a write with these R2TSNs again (``count`` 0: from ``first`` on); False for none."""
-        write = self._waiting.get(itt)
-        if not isinstance(write, WaitingWrite) or write.connection is not connection:
-            return False
-        bursts = [
-            burst
-            for burst in write.buffer.open_bursts
-            if burst.ttt != RESERVED_TAG and first <= burst.r2t_sn and (not count or burst.r2t_sn < first + count)
-        ]
-        for burst in bursts:
-            self._send_r2t(write, burst)
-        return bool(bursts)
+        write = self._waiting.write(itt, connection)
+        return write is not None and self._waiting.repeat_r2ts(write, first, count)
 
     def end_stalled(self, now_ns: int) -> int | None:
         """Give up data that was to come by now; when to look again, None when nothing more is waited for."""
-        for itt in [itt for itt, deadline_ns in self._overdue.items() if deadline_ns <= now_ns]:
-            write = self._waiting.get(itt)  # executing one task may have aborted another
-            if isinstance(write, WaitingWrite) and self._overdue.pop(itt, None) is not None:
-                write.buffer.end_stalled()
-                self._go_on(write)
+        for write in self._waiting.stalled(now_ns):
+            write.buffer.end_stalled()
+            self._go_on(write)
         for barrier in [barrier for barrier in self._barriers if barrier.deadline_ns <= now_ns]:
             if barrier in self._barriers:
                 self._barriers.remove(barrier)
                 barrier.on_end(not lt(self._window.exp_cmd_sn, barrier.cmd_sn))
-        deadlines = [*self._overdue.values(), *(barrier.deadline_ns for barrier in self._barriers)]
+        deadlines = [*self._waiting.deadlines_ns, *(barrier.deadline_ns for barrier in self._barriers)]
         return min(deadlines, default=None)
 
     def abort(self, itt: int, connection: Allegiance) -> bool:
@@ -258,7 +181,7 @@ class TaskSet:
             return False
         self._forget(itt)
         self._release(task.command)
-        self._admit()
+        self._waiting.admit()
         self.settle()
         return True
 
@@ -268,8 +191,7 @@ class TaskSet:
 
     def at(self, lun: int | None) -> list[tuple[int, Allegiance]]:
         """What waits at a LUN, or at any: its LUN and connection, task by task."""
-        found = [(decode_lun(task.command.lun), task.connection) for task in self._waiting.values()]
-        return [each for each in found if lun is None or each[0] == lun]
+        return [(decode_lun(task.command.lun), task.connection) for task in self._waiting.at(lun)]
 
     def end_tasks(
         self,
@@ -286,20 +208,19 @@ class TaskSet:
         ``wait_for_data`` is False, as FastAbort has it) and every command ahead of the function has arrived. It is told
         False when one of those did not come in time.
         """
-        covered = [task for task in self._waiting.values() if lun is None or decode_lun(task.command.lun) == lun]
         barrier = Barrier(lun, cmd_sn, 0, on_end)
-        for task in covered:
-            coming = task.command.itt not in self._suspended  # else its connection is gone
+        for task in self._waiting.at(lun):
+            coming = not self._waiting.is_suspended(task.command.itt)  # else its connection is gone
             if wait_for_data and coming and isinstance(task, WaitingWrite) and task.buffer.data_due:
                 task.doomed = True
                 task.buffer.abandon()
                 barrier.waits[task.command.itt] = None
-                self._queued.pop(task.command.itt, None)
-                self._set_overdue(task)
+                self._waiting.give_up_asking(task.command.itt)
+                self._waiting.set_overdue(task)
             else:
                 self._forget(task.command.itt)
                 self._release(task.command)
-        self._admit()
+        self._waiting.admit()
         if barrier.waits or lt(self._window.exp_cmd_sn, cmd_sn):
             barrier.deadline_ns = connection.data_deadline()
             self._barriers.append(barrier)
@@ -332,15 +253,17 @@ class TaskSet:
         Without ``answer`` no response will be sent for them. None is sent either for a task whose connection is gone,
         or that another function has ended already.
         """
-        covered = [task for task in self._waiting.values() if lun is None or decode_lun(task.command.lun) == lun]
-        suspended = list(self._suspended)
-        self._drop(lambda task: lun is None or decode_lun(task.command.lun) == lun)
-        if answer is not None:
-            for task in covered:
-                doomed = isinstance(task, WaitingWrite) and task.doomed
-                if not doomed and task.command.itt not in suspended:
-                    respond(task.connection, task.command, answer, 0, 0)
+        covered = self._waiting.at(lun)
+        answered = [] if answer is None else [task for task in covered if self._may_be_answered(task)]
+        self._drop(covered)
+        for task in answered:
+            assert answer is not None
+            respond(task.connection, task.command, answer, 0, 0)
         return len(covered)
+
+    def _may_be_answered(self, task: WaitingTask) -> bool:
+        doomed = isinstance(task, WaitingWrite) and task.doomed
+        return not doomed and not self._waiting.is_suspended(task.command.itt)
 
     def suspend(self, connection: Allegiance) -> None:
         """A connection is gone: its writes wait, and take no room from others, until `reassign` or `terminate`.
@@ -349,19 +272,15 @@ class TaskSet:
         hold more than ``buffer_bytes``.
         """
         self._drop(
-            lambda task: (
-                task.connection is connection
+            [
+                task
+                for task in self._waiting
+                if task.connection is connection
                 and (task.command.immediate or (isinstance(task, WaitingWrite) and task.doomed))
-            )
+            ]
         )
-        for itt, task in self._waiting.items():
-            if task.connection is connection and isinstance(task, WaitingWrite):
-                self._withdraw(itt)
-                self._suspended[itt] = task.buffer.wanted
-        while sum(self._suspended.values()) > self._buffer_bytes and len(self._suspended) > 1:
-            oldest = self._waiting[next(iter(self._suspended))]
-            self._terminate(lambda task, oldest=oldest: task is oldest)  # type: ignore[misc]
-        self._admit()
+        self._terminate(self._waiting.suspend(connection))
+        self._waiting.admit()
 
     def allegiance(self, itt: int) -> Allegiance | None:
         """The connection of the waiting task with this tag, None when there is no such task."""
@@ -370,39 +289,36 @@ class TaskSet:
 
     def reassign(self, itt: int, connection: Allegiance, r2t_sn: int) -> None:
         """A waiting task goes on at another connection; its R2Ts are numbered from ``r2t_sn`` on, if that may be."""
-        task = self._waiting[itt]
+        task = self._waiting.get(itt)
+        assert task is not None, "only what waits is reassigned"
         task.connection = connection
         if isinstance(task, WaitingWrite):
-            del self._suspended[itt]
+            self._waiting.resume(task)
             task.buffer.restart(r2t_sn)
-            self._queued[itt] = None
             self._go_on(task)
-            self._admit()
+            self._waiting.admit()
 
     def terminate(self, connection: Allegiance) -> int:
         """Forget the waiting tasks that are allegiant to a connection; return how many there were.
 
         Each unit that lost some owes the nexus a unit attention (RFC 7143 11.14.5).
         """
-        return self._terminate(lambda task: task.connection is connection)
+        return self._terminate([task for task in self._waiting if task.connection is connection])
 
-    def _terminate(self, unwanted: Callable[[WaitingWrite | WaitingAnswer], bool]) -> int:
-        nexus = next((task.connection.nexus for task in self._waiting.values() if unwanted(task)), None)
-        dropped = self._drop(unwanted)
-        for lun in dict.fromkeys(decode_lun(command.lun) for command in dropped):
+    def _terminate(self, tasks: list[WaitingTask]) -> int:
+        self._drop(tasks)
+        for lun in dict.fromkeys(decode_lun(task.command.lun) for task in tasks):
             unit = self.luns.get(lun)
-            if unit is not None and nexus is not None:
-                unit.disk.attentions.establish(nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
-        return len(dropped)
+            if unit is not None:
+                unit.disk.attentions.establish(tasks[0].connection.nexus, COMMANDS_CLEARED_BY_PROTOCOL_EVENT)
+        return len(tasks)
 
-    def _drop(self, unwanted: Callable[[WaitingWrite | WaitingAnswer], bool]) -> list[ScsiCommand]:
-        dropped = [task.command for task in self._waiting.values() if unwanted(task)]
-        for command in dropped:
-            self._forget(command.itt)
-            self._release(command)
-        self._admit()
+    def _drop(self, tasks: list[WaitingTask]) -> None:
+        for task in tasks:
+            self._forget(task.command.itt)
+            self._release(task.command)
+        self._waiting.admit()
         self.settle()
-        return dropped
 
     def _go_on(self, write: WaitingWrite) -> None:
         """A sequence of the write has ended, or something was wrong with it."""
@@ -414,11 +330,11 @@ class TaskSet:
                 self.settle()
             else:
                 self._end(write)
-            self._admit()
+            self._waiting.admit()
         elif buffer.fault is not None:
-            self._set_overdue(write)
-        elif itt in self._admitted:
-            self._ask(write)
+            self._waiting.set_overdue(write)
+        else:
+            self._waiting.ask(write)
 
     def _end(self, write: WaitingWrite) -> None:
         """All data that is to come has come."""
@@ -431,59 +347,10 @@ class TaskSet:
             moved = self._data_out_length(command, write.cdb)
             self._finish(command, write.cdb, buffer.content(), write.connection, moved)
 
-    def _set_overdue(self, write: WaitingWrite) -> None:
-        if write.command.itt not in self._overdue:
-            self._overdue[write.command.itt] = write.connection.data_deadline()
-
-    def _admit(self) -> None:
-        """Let writes ask for their data, oldest first, as long as they find room for all of it; one always may."""
-        while self._queued:
-            itt = next(iter(self._queued))
-            write = self._waiting[itt]
-            assert isinstance(write, WaitingWrite), "only writes are queued"
-            needed = write.buffer.wanted
-            if self._admitted and self._admitted_bytes + needed > self._buffer_bytes:
-                return
-            del self._queued[itt]
-            self._admitted[itt] = needed
-            self._admitted_bytes += needed
-            self._ask(write)
-
     def _forget(self, itt: int) -> None:
-        del self._waiting[itt]
-        self._suspended.pop(itt, None)
-        self._withdraw(itt)
+        self._waiting.forget(itt)
         for barrier in self._barriers:
             barrier.waits.pop(itt, None)
-
-    def _withdraw(self, itt: int) -> None:
-        """The task asks for no data now."""
-        self._queued.pop(itt, None)
-        self._overdue.pop(itt, None)
-        self._admitted_bytes -= self._admitted.pop(itt, 0)
-
-    def _ask(self, write: WaitingWrite) -> None:
-        connection = write.connection
-        while (burst := write.buffer.next_burst(self._next_ttt, connection.params)) is not None:
-            self._next_ttt = (self._next_ttt + 1) % RESERVED_TAG
-            burst.stat_sn = connection.stat_sn
-            self._send_r2t(write, burst)
-
-    def _send_r2t(self, write: WaitingWrite, burst: Burst) -> None:
-        window = self._window
-        write.connection.send(
-            R2T(
-                lun=write.command.lun,
-                itt=write.command.itt,
-                ttt=burst.ttt,
-                stat_sn=burst.stat_sn,
-                exp_cmd_sn=window.exp_cmd_sn,
-                max_cmd_sn=window.max_cmd_sn,
-                r2t_sn=burst.r2t_sn,
-                buffer_offset=burst.offset,
-                desired_length=burst.length,
-            )
-        )
 
     def _release(self, command: ScsiCommand) -> None:
         if not command.immediate:
@@ -524,12 +391,12 @@ class TaskSet:
         Whatever ends the task meanwhile (an abort, a reset, the loss of the nexus) has taken it out of the waiting.
         """
         command = task.command
-        self._waiting[command.itt] = task
+        self._waiting.put_answer(task)
 
         def done(error: OSError | None) -> None:
             if self._waiting.get(command.itt) is not task:
                 return
-            del self._waiting[command.itt]
+            self._waiting.forget(command.itt)
             self._release(command)
             lun = decode_lun(command.lun)
             sense = SANITIZE_FAILED if isinstance(error, SanitizeFailed) else MEDIUM_WRITE_ERROR

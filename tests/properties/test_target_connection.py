@@ -55,9 +55,10 @@ def check_bounds(connection: TargetConnection) -> None:
     tasks = connection.session.tasks
     if tasks is not None:
         assert tasks.waiting <= 8 + LIMITS.command_window
-        assert sorted(tasks._waiting) == sorted([*tasks._admitted, *tasks._queued])
-        assert tasks._admitted_bytes == sum(tasks._admitted.values())
-        assert tasks._admitted_bytes <= LIMITS.write_buffer_bytes or len(tasks._admitted) == 1
+        waiting = tasks._waiting
+        assert sorted(waiting._tasks) == sorted([*waiting._admitted, *waiting._queued])
+        assert waiting._admitted_bytes == sum(waiting._admitted.values())
+        assert waiting._admitted_bytes <= LIMITS.write_buffer_bytes or len(waiting._admitted) == 1
 
 
 @settings(deadline=None)
