@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from harness.fields import DurationNs, Ip, Label, Listing, RateBitsPerS, Share, Table
 
-PolicyName = Literal["failover-only", "round-robin"]
+PolicyName = Literal["failover-only", "round-robin", "round-robin-subset", "weighted-paths"]
 PathStateName = Literal["Active", "Standby", "Failed", "Undetermined"]
 TargetStateName = Literal["Connected", "Inactive"]
 

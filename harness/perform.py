@@ -126,7 +126,7 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
     policy = LoadBalancePolicy.from_option(step.policy)
 
     sources = [_source(path) for path in dsm.paths]
-    for wanted in [*([step.preferred] if step.preferred is not None else []), *step.standby]:
+    for wanted in [*([step.preferred] if step.preferred is not None else []), *step.standby, *step.weights]:
         if wanted not in sources:
             raise PolicyRefused(f"{step.volume} has no path from {wanted}; there are paths from: {', '.join(sources)}")
     active = _working_path(dsm, step) if policy is LoadBalancePolicy.FAIL_OVER_ONLY else None
@@ -135,6 +135,7 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
             path.path_id,
             PathState.STANDBY if _stands_by(path, active, step) else PathState.ACTIVE_OPTIMIZED,
             preferred=_source(path) == step.preferred,
+            weight=step.weights.get(_source(path), 0),
         )
         for path in dsm.paths
     ]

@@ -243,6 +243,7 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
         yield from _known(here, row, "source", sources, "source address of this host", _ip)
         yield from _known(here, row, "preferred", sources, "source address of this host", _ip)
         yield from _known_each(here, row, "standby", sources, "source address of this host")
+        yield from _known_keys(here, row, "weights", sources, "source address of this host")
     if row.get("check") == "share":
         every = [ip for own in names.nics.values() for _, ip in own]
         yield from _known(here, row, "path", every, "source address", _ip)
@@ -267,6 +268,14 @@ def _known_each(here: Path, row: Row, key: str, known: Sequence[str], what: str)
         ip = _ip_of_any(value)
         if ip is not None and ip not in known:
             yield dotted((*here, key, index)), f'no {what} "{ip}"{did_you_mean(ip, known)}'
+
+
+def _known_keys(here: Path, row: Row, key: str, known: Sequence[str], what: str) -> Iterator[Finding]:
+    values = row.get(key)
+    for name in values if isinstance(values, dict) else {}:
+        ip = _ip_of_any(name)
+        if ip is not None and ip not in known:
+            yield dotted((*here, key, name)), f'no {what} "{ip}"{did_you_mean(ip, known)}'
 
 
 def _arithmetic(here: Path, that: Row, names: _Names) -> Iterator[Finding]:

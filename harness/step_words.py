@@ -22,8 +22,9 @@ from harness.steps import (
     Workload,
 )
 from harness.units import format_duration, format_rate, format_size
+from initiator_model.policies import LoadBalancePolicy
 
-POLICY_WORDS = {"failover-only": "Fail Over Only", "round-robin": "Round Robin"}
+POLICY_WORDS = {policy.option: policy.display for policy in LoadBalancePolicy}
 
 
 def describe(step: AnyStep) -> str:
@@ -55,7 +56,9 @@ def _words(step: AnyStep) -> str:
         case SetPolicy():
             preferred = f", preferring {step.preferred}" if step.preferred else ""
             standby = f", {', '.join(step.standby)} Standby" if step.standby else ""
-            return f"Set the load balance policy of {step.volume} to {POLICY_WORDS[step.policy]}{preferred}{standby}"
+            weights = "".join(f", {source} weighs {weight}" for source, weight in step.weights.items())
+            policy = POLICY_WORDS[step.policy]
+            return f"Set the load balance policy of {step.volume} to {policy}{preferred}{standby}{weights}"
         case Workload():
             return _workload(step)
         case Stop():

@@ -123,11 +123,15 @@ class SetPolicy(VolumeStep):
     """Source address of the preferred path: failover-only fails back to it."""
     standby: Listing[Ip] = ()
     """Source addresses the request leaves Standby."""
+    weights: Annotated[dict[Ip, Annotated[int, Field(ge=0)]], Field(max_length=32)] = Field(default_factory=dict)
+    """Of weighted-paths: source address to weight, 0 for those that are not named. The lowest carries the work."""
 
     @model_validator(mode="after")
     def _preferred_fails_over(self) -> Self:
         if self.preferred is not None and self.policy != "failover-only":
             raise ValueError('only policy = "failover-only" has a preferred path')
+        if self.weights and self.policy != "weighted-paths":
+            raise ValueError('only policy = "weighted-paths" has weights')
         if self.preferred is not None and self.preferred in self.standby:
             raise ValueError(f"the preferred path {self.preferred} cannot be left Standby")
         return self

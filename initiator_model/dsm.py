@@ -20,6 +20,8 @@ from initiator_model.paths import Path, PathState
 from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathSelector, PathWish, first_active
 from initiator_model.policies.fail_over_only import FailOverOnly
 from initiator_model.policies.round_robin import RoundRobin
+from initiator_model.policies.round_robin_subset import RoundRobinSubset
+from initiator_model.policies.weighted_paths import WeightedPaths
 
 __all__ = ["MAX_PATHS", "STATUS_INVALID_PARAMETER", "Dsm", "PolicyRefused", "PolicyRequest", "make_selector"]
 
@@ -32,6 +34,9 @@ OnChange = Callable[[Path, PathState, PathState, str], None]
 
 ACTIVE = PathState.ACTIVE_OPTIMIZED
 STANDBY = PathState.STANDBY
+
+
+_NEED_EVERY_PATH: Final = (LoadBalancePolicy.ROUND_ROBIN, LoadBalancePolicy.WEIGHTED_PATHS)
 
 
 class PolicyRefused(ValueError):
@@ -67,7 +72,15 @@ class PolicyRequest:
 
 def make_selector(policy: LoadBalancePolicy, fail_back: FailBack) -> PathSelector:
     """A fresh selector for `policy`; `fail_back` matters to Fail Over Only alone."""
-    return FailOverOnly(fail_back) if policy is LoadBalancePolicy.FAIL_OVER_ONLY else RoundRobin()
+    match policy:
+        case LoadBalancePolicy.FAIL_OVER_ONLY:
+            return FailOverOnly(fail_back)
+        case LoadBalancePolicy.ROUND_ROBIN:
+            return RoundRobin()
+        case LoadBalancePolicy.ROUND_ROBIN_SUBSET:
+            return RoundRobinSubset()
+        case LoadBalancePolicy.WEIGHTED_PATHS:
+            return WeightedPaths()
 
 
 class Dsm:
@@ -132,7 +145,7 @@ class Dsm:
         if len(self._paths) >= MAX_PATHS:
             raise ValueError(f"a disk has at most {MAX_PATHS} paths")
         self._paths.append(path)
-        if self.policy is LoadBalancePolicy.ROUND_ROBIN and not self.symmetric:
+        if self.policy in _NEED_EVERY_PATH and not self.symmetric:
             self._drop_to_fail_over_only(path)
         self._apply(self._selector.after_arrival(self._paths, path))
 

@@ -82,6 +82,14 @@ _DESCRIPTIONS: Final = MappingProxyType(
             "All paths carry requests, each request taking the next path in turn.",
             "Every path must be Active.",
         ),
+        LoadBalancePolicy.ROUND_ROBIN_SUBSET: (
+            "The Active paths carry requests in turn; the others stand by. When the last Active",
+            "path fails, the first usable standby path takes over.",
+        ),
+        LoadBalancePolicy.WEIGHTED_PATHS: (
+            "The path with the lowest weight carries all requests. When it fails, the next",
+            "lowest takes over. Every path must be Active.",
+        ),
     }
 )
 

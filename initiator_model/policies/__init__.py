@@ -3,8 +3,8 @@
 A policy is pure. It reads path states and *says* which ones should change; the DSM changes them. So a policy can be
 read aloud, tried on a list of paths in a test, and cannot break the rule that one place alone writes states.
 
-The rules are those of the Microsoft DSM for disks without ALUA, from its published sample; `round_robin` and
-`fail_over_only` state them.
+The rules are those of the Microsoft DSM for disks without ALUA, from its published sample; each policy has a file that
+states them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from typing import NamedTuple, Protocol
 
 from initiator_model.paths import Path, PathState
 
-__all__ = ["FailBack", "LoadBalancePolicy", "Move", "PathSelector", "PathWish", "first_active", "first_usable"]
+__all__ = [
+    "FailBack",
+    "LoadBalancePolicy",
+    "Move",
+    "PathSelector",
+    "PathWish",
+    "first_active",
+    "first_usable",
+    "why_not_all_active",
+]
 
 
 class LoadBalancePolicy(IntEnum):
@@ -23,6 +32,8 @@ class LoadBalancePolicy(IntEnum):
 
     FAIL_OVER_ONLY = 1
     ROUND_ROBIN = 2
+    ROUND_ROBIN_SUBSET = 3
+    WEIGHTED_PATHS = 5
 
     @property
     def display(self) -> str:
@@ -52,6 +63,8 @@ class LoadBalancePolicy(IntEnum):
 _NAMES = {
     LoadBalancePolicy.FAIL_OVER_ONLY: ("Fail Over Only", "FOO", "failover-only"),
     LoadBalancePolicy.ROUND_ROBIN: ("Round Robin", "RR", "round-robin"),
+    LoadBalancePolicy.ROUND_ROBIN_SUBSET: ("Round Robin With Subset", "RRWS", "round-robin-subset"),
+    LoadBalancePolicy.WEIGHTED_PATHS: ("Weighted Paths", "WP", "weighted-paths"),
 }
 
 
@@ -119,4 +132,19 @@ def first_usable(paths: Sequence[Path]) -> Path | None:
     for path in paths:
         if path.usable:
             return path
+    return None
+
+
+def why_not_all_active(wishes: Sequence[tuple[Path, PathWish]], policy: LoadBalancePolicy) -> str | None:
+    """Why a request cannot have every path active, as some policies need it; None when it can."""
+    for path, wish in wishes:
+        if not path.can_be_active:
+            return (
+                f"path {path.label} cannot be active beside another path (the array is active/passive), "
+                f"and {policy.display} needs every path active"
+            )
+        if wish.state is not _ACTIVE:
+            return (
+                f"path {path.label} was asked to be {wish.state.display}, and {policy.display} needs every path Active"
+            )
     return None

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import LoadBalancePolicy, Move, PathWish, first_active
+from initiator_model.policies import LoadBalancePolicy, Move, PathWish, first_active, why_not_all_active
 
 __all__ = ["RoundRobin"]
 
@@ -33,17 +33,7 @@ class RoundRobin:
         self._next = 0  # index of the path to be used next
 
     def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
-        for path, wish in wishes:
-            if not path.can_be_active:
-                return (
-                    f"path {path.label} cannot be active beside another path (the array is active/passive), "
-                    "and Round Robin needs every path active"
-                )
-            if wish.state is not ACTIVE:
-                return (
-                    f"path {path.label} was asked to be {wish.state.display}, and Round Robin needs every path Active"
-                )
-        return None
+        return why_not_all_active(wishes, self.policy)
 
     def choose(self, paths: Sequence[Path]) -> Path | None:
         at = first_active(paths, self._next)

@@ -1,7 +1,8 @@
 """The DSM under any order of arrivals, losses, returns and policy requests.
 
 * Fail Over Only: exactly one path is active while any is usable, and only an active path is chosen.
-* Round Robin: every usable path is active.
+* Round Robin and Weighted Paths: every usable path is active; Weighted Paths uses one of the lightest.
+* Round Robin with Subset: some path is active while any is usable.
 * The work moves to a path that returns only if that path is preferred or was asked to be Active.
 * A refused request changes nothing; an accepted one is told in full to `on_change`.
 """
@@ -18,6 +19,7 @@ from tests.support.paths_by_hand import new_path
 
 ACTIVE, STANDBY = PathState.ACTIVE_OPTIMIZED, PathState.STANDBY
 FOO, RR = LoadBalancePolicy.FAIL_OVER_ONLY, LoadBalancePolicy.ROUND_ROBIN
+RRWS, WP = LoadBalancePolicy.ROUND_ROBIN_SUBSET, LoadBalancePolicy.WEIGHTED_PATHS
 
 
 class DsmMachine(RuleBasedStateMachine):
@@ -26,7 +28,7 @@ class DsmMachine(RuleBasedStateMachine):
         self.told: dict[str, PathState] = {}
         self.targets = 0
 
-    @initialize(policy=st.sampled_from([FOO, RR]), fail_back=st.sampled_from(list(FailBack)))
+    @initialize(policy=st.sampled_from([FOO, RR, RRWS, WP]), fail_back=st.sampled_from(list(FailBack)))
     def start(self, policy: LoadBalancePolicy, fail_back: FailBack) -> None:
         self.dsm = Dsm(policy, fail_back=fail_back, on_change=self.on_change)
 
@@ -71,20 +73,26 @@ class DsmMachine(RuleBasedStateMachine):
         path = data.draw(st.sampled_from(failed))
         before = self.active()
         assert self.dsm.path_recovered(path, "up")
-        if self.dsm.policy is not FOO or before is None:
+        if self.dsm.policy in (RR, WP) or before is None:
             assert path.state is ACTIVE
+            return
+        if self.dsm.policy is RRWS:
+            assert (path.state is ACTIVE) is (path.desired_state is ACTIVE and path.can_be_active)
             return
         asked = path.preferred and self.dsm.fail_back is not FailBack.NONE
         asked |= path.desired_state is ACTIVE and self.dsm.fail_back is FailBack.DESIRED and not before.preferred
         assert self.active() is (path if asked else before)
 
-    @rule(data=st.data(), policy=st.sampled_from([FOO, RR]))
+    @rule(data=st.data(), policy=st.sampled_from([FOO, RR, RRWS, WP]))
     def set_policy(self, data: st.DataObject, policy: LoadBalancePolicy) -> None:
-        wished = st.tuples(st.sampled_from([ACTIVE, STANDBY]), st.booleans())
+        wished = st.tuples(st.sampled_from([ACTIVE, ACTIVE, STANDBY]), st.booleans(), st.integers(0, 3))
         wishes = tuple(PathWish(path.path_id, *data.draw(wished)) for path in self.dsm.paths)
         active = sum(wish.state is ACTIVE for wish in wishes)
         if policy is FOO:
             valid = active <= 1 and sum(wish.preferred for wish in wishes) <= 1
+        elif policy is RRWS:
+            asked = [path for path, wish in zip(self.dsm.paths, wishes, strict=True) if wish.state is ACTIVE]
+            valid = len(asked) < 2 or all(path.can_be_active for path in asked)
         else:
             valid = active == len(wishes) and self.dsm.symmetric
         before = (self.dsm.policy, [(p.state, p.preferred, p.desired_state, p.weight) for p in self.dsm.paths])
@@ -103,6 +111,8 @@ class DsmMachine(RuleBasedStateMachine):
             path = self.dsm.choose()
             assert (path is None) is (self.active() is None)
             assert path is None or path.state is ACTIVE
+            if self.dsm.policy is WP and path is not None:
+                assert path.weight == min(other.weight for other in self.dsm.paths if other.state is ACTIVE)
 
     @invariant()
     def the_right_number_of_paths_is_active(self) -> None:
@@ -112,6 +122,8 @@ class DsmMachine(RuleBasedStateMachine):
         active = [path for path in usable if path.state is ACTIVE]
         if self.dsm.policy is FOO:
             assert len(active) == min(1, len(usable))
+        elif self.dsm.policy is RRWS:
+            assert len(active) >= min(1, len(usable))
         else:
             assert active == usable
 

@@ -72,13 +72,29 @@ def test_a_mistake_reads_file_key_and_expectation() -> None:
             "standby[0]",
             'no source address of this host "192.168.50.106"',
         ),
+        (
+            {"do": "set_policy", "volume": "logs", "policy": "weighted-paths", "weights": {"192.168.50.106": 1}},
+            "weights.192.168.50.106",
+            'no source address of this host "192.168.50.106"',
+        ),
+        (
+            {"do": "set_policy", "volume": "logs", "policy": "weighted-paths", "weights": {"192.168.50.105": -1}},
+            "weights.192.168.50.105",
+            "expected",
+        ),
     ],
 )
-def test_names_must_exist(tables: Tables, step: Tables, key: str, message: str) -> None:
+def test_what_a_step_refers_to_must_exist(tables: Tables, step: Tables, key: str, message: str) -> None:
     tables["steps"].append(step)
     [(found_key, found)] = mistakes(tables)
     assert found_key == f"steps[3].{key}"
     assert message in found
+
+
+def test_only_weighted_paths_has_weights(tables: Tables) -> None:
+    weights = {"192.168.50.105": 1}
+    tables["steps"].append({"do": "set_policy", "volume": "logs", "policy": "round-robin", "weights": weights})
+    assert mistakes(tables) == [("steps[3]", 'only policy = "weighted-paths" has weights')]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +118,10 @@ def test_the_key_of_a_wrong_check_names_no_branch_of_the_model(tables: Tables) -
     tables["steps"][2]["that"] = [{"check": "policy", "volume": 7, "policy": "robin"}]
     assert mistakes(tables) == [
         ("steps[2].that[0].volume", 'expected a text in quotes such as "w2k3", got 7'),
-        ("steps[2].that[0].policy", 'expected "failover-only" or "round-robin", got "robin"'),
+        (
+            "steps[2].that[0].policy",
+            'expected "failover-only", "round-robin", "round-robin-subset" or "weighted-paths", got "robin"',
+        ),
     ]
 
 

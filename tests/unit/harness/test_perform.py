@@ -128,6 +128,16 @@ def test_round_robin_makes_every_path_active() -> None:
     passes(*LOGINS, policy, states(Active=2), workload(ios=20, iops=None), {"do": "expect", "that": [share]})
 
 
+def test_of_weighted_paths_the_lightest_has_the_work() -> None:
+    policy = {"do": "set_policy", "volume": "logs", "policy": "weighted-paths", "weights": {SOURCES[0]: 5}}
+    passes(*LOGINS, policy, states(Active=2), *only(SOURCES[1]))
+
+
+def test_a_subset_leaves_the_others_standby() -> None:
+    policy = {"do": "set_policy", "volume": "logs", "policy": "round-robin-subset", "standby": [SOURCES[0]]}
+    passes(*LOGINS, policy, states(Active=1, Standby=1), *only(SOURCES[1]))
+
+
 @pytest.mark.parametrize("key", ["preferred", "standby"])
 def test_a_source_the_disk_has_no_path_from_is_told(key: str) -> None:
     value = SOURCES[1] if key == "preferred" else [SOURCES[1]]

@@ -1,4 +1,4 @@
-"""The two policies, each by itself on a list of paths."""
+"""The policies, each by itself on a list of paths."""
 
 import pytest
 
@@ -6,6 +6,8 @@ from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathWish
 from initiator_model.policies.fail_over_only import FailOverOnly
 from initiator_model.policies.round_robin import RoundRobin
+from initiator_model.policies.round_robin_subset import RoundRobinSubset
+from initiator_model.policies.weighted_paths import WeightedPaths
 
 ACTIVE, STANDBY, FAILED = PathState.ACTIVE_OPTIMIZED, PathState.STANDBY, PathState.FAILED
 
@@ -24,9 +26,11 @@ def test_policies_carry_microsofts_numbers_and_names() -> None:
     assert [(int(p), p.display, p.short, p.option) for p in LoadBalancePolicy] == [
         (1, "Fail Over Only", "FOO", "failover-only"),
         (2, "Round Robin", "RR", "round-robin"),
+        (3, "Round Robin With Subset", "RRWS", "round-robin-subset"),
+        (5, "Weighted Paths", "WP", "weighted-paths"),
     ]
     assert LoadBalancePolicy.from_option("round-robin") is LoadBalancePolicy.ROUND_ROBIN
-    with pytest.raises(ValueError, match="'rr' is not one of: failover-only, round-robin"):
+    with pytest.raises(ValueError, match=r"'rr' is not one of: failover-only, .*, weighted-paths"):
         LoadBalancePolicy.from_option("rr")
 
 
@@ -166,3 +170,114 @@ def test_fail_over_only_accepts_at_most_one_active_and_one_preferred_path() -> N
     )
     both = [(path, PathWish(path.path_id, STANDBY, preferred=True)) for path in paths]
     assert FailOverOnly().refuses(both) == "only one path can be preferred, and 2 were: 77010000, 77010001"
+
+
+# -- Round Robin with Subset (FACTS D.2) -------------------------------------------------------------------------------
+
+
+def test_a_subset_takes_turns_and_the_others_stand_by() -> None:
+    assert used(RoundRobinSubset(), make_paths(ACTIVE, STANDBY, ACTIVE, STANDBY), 5) == [0, 2, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("states", "heir"),
+    [
+        ((FAILED, ACTIVE, STANDBY), None),  # one of the subset is left: nobody is called
+        ((FAILED, FAILED, STANDBY, STANDBY), 2),  # the last is gone: one stands in, the first in the list
+        ((FAILED, FAILED), None),
+    ],
+)
+def test_a_subset_calls_one_stand_in_when_its_last_path_is_lost(
+    states: tuple[PathState, ...], heir: int | None
+) -> None:
+    paths = make_paths(*states)
+    moves = RoundRobinSubset().after_loss(paths)
+    assert [(paths.index(move.path), move.state) for move in moves] == ([] if heir is None else [(heir, ACTIVE)])
+
+
+@pytest.mark.parametrize(
+    ("states", "desired", "arrives", "moves"),
+    [
+        # One of the subset is back: it works again, and its stand-in stands by.
+        ((FAILED, FAILED, ACTIVE), (ACTIVE, ACTIVE, STANDBY), 0, [(2, STANDBY), (0, ACTIVE)]),
+        # So does the second: nobody stands in any more.
+        ((ACTIVE, FAILED, STANDBY), (ACTIVE, ACTIVE, STANDBY), 1, [(1, ACTIVE)]),
+        # A path outside the subset is back, or a new one comes: it stands by.
+        ((ACTIVE, ACTIVE, FAILED), (ACTIVE, ACTIVE, STANDBY), 2, [(2, STANDBY)]),
+        ((ACTIVE, ACTIVE, FAILED), (ACTIVE, ACTIVE, None), 2, [(2, STANDBY)]),
+        # Unless nobody works: then whoever comes does.
+        ((FAILED, FAILED, FAILED), (ACTIVE, ACTIVE, STANDBY), 2, [(2, ACTIVE)]),
+    ],
+)
+def test_a_subset_is_what_is_returned_to(
+    states: tuple[PathState, ...],
+    desired: tuple[PathState | None, ...],
+    arrives: int,
+    moves: list[tuple[int, PathState]],
+) -> None:
+    paths = make_paths(*states)
+    for path, wished in zip(paths, desired, strict=True):
+        path.desired_state = wished
+    found = RoundRobinSubset().after_arrival(paths, paths[arrives])
+    assert [(paths.index(move.path), move.state) for move in found] == moves
+
+
+def test_a_subset_may_be_any_mix_but_for_a_path_that_works_only_alone() -> None:
+    paths = make_paths(ACTIVE, STANDBY, STANDBY)
+    paths[2].can_be_active = False
+
+    def asked(*states: PathState) -> str | None:
+        return RoundRobinSubset().refuses(
+            [(path, PathWish(path.path_id, state)) for path, state in zip(paths, states, strict=True)]
+        )
+
+    assert asked(ACTIVE, ACTIVE, STANDBY) is None
+    assert asked(STANDBY, STANDBY, ACTIVE) is None
+    refused = asked(ACTIVE, STANDBY, ACTIVE)
+    assert refused is not None
+    assert "cannot be active beside another path" in refused
+
+
+# -- Weighted Paths (FACTS D.2) ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("states", "weights", "chosen"),
+    [
+        ((ACTIVE, ACTIVE, ACTIVE), (3, 1, 2), 1),
+        ((ACTIVE, FAILED, ACTIVE), (3, 1, 2), 2),  # the lightest is gone
+        ((ACTIVE, ACTIVE, ACTIVE), (5, 5, 5), 0),  # of equal ones the first in the list
+        ((FAILED, FAILED), (0, 0), None),
+    ],
+)
+def test_the_lightest_active_path_does_all_the_work(
+    states: tuple[PathState, ...], weights: tuple[int, ...], chosen: int | None
+) -> None:
+    paths = make_paths(*states)
+    for path, weight in zip(paths, weights, strict=True):
+        path.weight = weight
+    selector = WeightedPaths()
+    for _ in range(3):
+        found = selector.choose(paths)
+        assert (None if found is None else paths.index(found)) == chosen
+
+
+def test_weights_are_looked_at_when_states_change_and_a_lighter_path_takes_its_work_back() -> None:
+    selector, paths = WeightedPaths(), make_paths(ACTIVE, ACTIVE)
+    paths[0].weight, paths[1].weight = 1, 2
+    assert selector.choose(paths) is paths[0]
+    paths[0].state = FAILED
+    assert selector.after_loss(paths) == []
+    assert selector.choose(paths) is paths[1]
+    (move,) = selector.after_arrival(paths, paths[0])
+    assert move[:2] == (paths[0], ACTIVE)
+    paths[0].state = ACTIVE
+    assert selector.choose(paths) is paths[0]
+
+
+def test_weighted_paths_wants_every_path_active_and_no_weight_below_zero() -> None:
+    one, other = make_paths(ACTIVE, ACTIVE)
+    wishes = [(one, PathWish(one.path_id, ACTIVE)), (other, PathWish(other.path_id, STANDBY))]
+    assert "Weighted Paths needs every path Active" in (WeightedPaths().refuses(wishes) or "")
+    wishes[1] = (other, PathWish(other.path_id, ACTIVE, weight=-1))
+    assert "weight below 0" in (WeightedPaths().refuses(wishes) or "")
