@@ -1,8 +1,9 @@
 """Has the C library keep freed memory for a while, instead of giving it back at once.
 
-A read from a file makes a buffer that is freed as soon as it is sent. By default glibc gives buffers of 128 KiB and
-more back to the kernel each time, which clears every page anew for the next: for a read of 64 KiB that is half its
-cost. Here that begins above what a connection holds at most, and the process keeps some 64 MiB more than it needs.
+A read from a file makes a buffer that is freed as soon as it is sent. By default glibc gives what lies free at the end
+of its heap back to the kernel, above 128 KiB, and the kernel clears every page anew for the next wake-up: of reads of
+64 KiB that is a third of the cost. Here that begins above what a connection holds at most, and the process keeps some
+64 MiB more than it needs.
 """
 
 from __future__ import annotations
