@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from harness.fields import DurationNs, Ip, Label, Listing, RateBitsPerS, Share, Table
+from harness.policy_step import PolicyName
 
-PolicyName = Literal["failover-only", "round-robin", "round-robin-subset", "weighted-paths"]
 PathStateName = Literal["Active", "Standby", "Failed", "Undetermined"]
 TargetStateName = Literal["Connected", "Inactive"]
 

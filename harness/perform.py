@@ -14,6 +14,7 @@ from harness.expectations import judge_now
 from harness.host_site import HostSite
 from harness.patience import longest_io_ns
 from harness.perform_array import ARRAY_ACTIONS
+from harness.policy_step import SetPolicy
 from harness.result import FailureKind
 from harness.steps import (
     AnyStep,
@@ -26,7 +27,6 @@ from harness.steps import (
     Logout,
     Mpclaim,
     Netstat,
-    SetPolicy,
     Stop,
     Targets,
     Wait,
@@ -38,6 +38,7 @@ from initiator_model.dsm import Dsm, PolicyRefused, PolicyRequest
 from initiator_model.host_records import InitiatorError
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy, PathWish
+from initiator_model.policies.catalog import policy_named
 from iscsi.chap import ChapCredentials
 from iscsi.discovery import TargetAddress
 from target.operations import OperationError
@@ -122,11 +123,12 @@ async def _mpclaim(bench: Bench, step: Mpclaim) -> None:
 
 
 async def _set_policy(bench: Bench, step: SetPolicy) -> None:
-    dsm = _site(bench, step.host).claimed(step.volume).disk.dsm
-    policy = LoadBalancePolicy.from_option(step.policy)
-
+    site = _site(bench, step.host)
+    dsm = site.claimed(step.volume).disk.dsm
+    policy = policy_named(step.policy)
     sources = [_source(path) for path in dsm.paths]
-    for wanted in [*([step.preferred] if step.preferred is not None else []), *step.standby, *step.weights]:
+    preferred = [] if step.preferred is None else [step.preferred]
+    for wanted in [*preferred, *step.standby, *step.weights, *step.throughputs]:
         if wanted not in sources:
             raise PolicyRefused(f"{step.volume} has no path from {wanted}; there are paths from: {', '.join(sources)}")
     active = _working_path(dsm, step) if policy is LoadBalancePolicy.FAIL_OVER_ONLY else None
@@ -136,10 +138,11 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
             PathState.STANDBY if _stands_by(path, active, step) else PathState.ACTIVE_OPTIMIZED,
             preferred=_source(path) == step.preferred,
             weight=step.weights.get(_source(path), 0),
+            throughput=step.throughputs.get(_source(path), 1),
         )
         for path in dsm.paths
     ]
-    dsm.set_policy(PolicyRequest(policy, tuple(wishes)))
+    dsm.set_policy(PolicyRequest(policy, tuple(wishes), step.options(site.profile.options)))
 
 
 def _working_path(dsm: Dsm, step: SetPolicy) -> Path | None:
@@ -153,7 +156,7 @@ def _working_path(dsm: Dsm, step: SetPolicy) -> Path | None:
 
 
 def _stands_by(path: Path, active: Path | None, step: SetPolicy) -> bool:
-    if LoadBalancePolicy.from_option(step.policy) is LoadBalancePolicy.FAIL_OVER_ONLY:
+    if step.policy == LoadBalancePolicy.FAIL_OVER_ONLY.option:
         return path is not active
     return _source(path) in step.standby
 

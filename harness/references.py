@@ -244,6 +244,7 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
         yield from _known(here, row, "preferred", sources, "source address of this host", _ip)
         yield from _known_each(here, row, "standby", sources, "source address of this host")
         yield from _known_keys(here, row, "weights", sources, "source address of this host")
+        yield from _known_keys(here, row, "throughputs", sources, "source address of this host")
     if row.get("check") == "share":
         every = [ip for own in names.nics.values() for _, ip in own]
         yield from _known(here, row, "path", every, "source address", _ip)

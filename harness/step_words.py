@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.policy_step import SetPolicy
 from harness.step_base import HostStep
 from harness.steps import (
     AnyStep,
@@ -15,16 +16,15 @@ from harness.steps import (
     Logout,
     Mpclaim,
     Netstat,
-    SetPolicy,
     Stop,
     Targets,
     Wait,
     Workload,
 )
 from harness.units import format_duration, format_rate, format_size
-from initiator_model.policies import LoadBalancePolicy
+from initiator_model.policies.catalog import BUILT_IN
 
-POLICY_WORDS = {policy.option: policy.display for policy in LoadBalancePolicy}
+POLICY_WORDS = {policy.option: policy.display for policy in BUILT_IN}
 
 
 def describe(step: AnyStep) -> str:
@@ -56,9 +56,8 @@ def _words(step: AnyStep) -> str:
         case SetPolicy():
             preferred = f", preferring {step.preferred}" if step.preferred else ""
             standby = f", {', '.join(step.standby)} Standby" if step.standby else ""
-            weights = "".join(f", {source} weighs {weight}" for source, weight in step.weights.items())
-            policy = POLICY_WORDS[step.policy]
-            return f"Set the load balance policy of {step.volume} to {policy}{preferred}{standby}{weights}"
+            policy = POLICY_WORDS.get(step.policy, step.policy)
+            return f"Set the load balance policy of {step.volume} to {policy}{preferred}{standby}{_settings(step)}"
         case Workload():
             return _workload(step)
         case Stop():
@@ -113,3 +112,17 @@ def _within(step: Drain | Rebalance | RequestLogout) -> str:
 
 def _from(source: str | None) -> str:
     return f" from {source}" if source else ""
+
+
+def _settings(step: SetPolicy) -> str:
+    """What is set beside the policy."""
+    words = [f"{source} weighs {weight}" for source, weight in step.weights.items()]
+    words += [f"{source} has throughput {share}" for source, share in step.throughputs.items()]
+    words += ["sequential streams stay"] if step.use_cache else []
+    words += [f"grouping {step.grouping}"] if step.grouping else []
+    if step.failback is not None:
+        words.append(f"failback {step.failback if isinstance(step.failback, str) else format_duration(step.failback)}")
+    words += [f"type {step.type}"] if step.type else []
+    words += [f"iops={step.iops}"] if step.iops else []
+    words += [f"bytes={step.bytes_in_turn}"] if step.bytes_in_turn else []
+    return "".join(f", {word}" for word in words)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
-from harness.checks_model import Check, PolicyName
+from harness.checks_model import Check
 from harness.fields import (
     ChapText,
     DurationNs,
@@ -22,6 +22,7 @@ from harness.fields import (
     Share,
     SizeBytes,
 )
+from harness.policy_step import SetPolicy
 from harness.step_base import HostStep, Step, VolumeStep
 from target.faults import ArrayFault, FaultName
 
@@ -112,29 +113,6 @@ class Mpclaim(HostStep):
 
     do: Literal["mpclaim"]
     volume: Label | None = None
-
-
-class SetPolicy(VolumeStep):
-    """Set the disk's load balance policy: one request that carries every path's wanted state."""
-
-    do: Literal["set_policy"]
-    policy: PolicyName
-    preferred: Ip | None = None
-    """Source address of the preferred path: failover-only fails back to it."""
-    standby: Listing[Ip] = ()
-    """Source addresses the request leaves Standby."""
-    weights: Annotated[dict[Ip, Annotated[int, Field(ge=0)]], Field(max_length=32)] = Field(default_factory=dict)
-    """Of weighted-paths: source address to weight, 0 for those that are not named. The lowest carries the work."""
-
-    @model_validator(mode="after")
-    def _preferred_fails_over(self) -> Self:
-        if self.preferred is not None and self.policy != "failover-only":
-            raise ValueError('only policy = "failover-only" has a preferred path')
-        if self.weights and self.policy != "weighted-paths":
-            raise ValueError('only policy = "weighted-paths" has weights')
-        if self.preferred is not None and self.preferred in self.standby:
-            raise ValueError(f"the preferred path {self.preferred} cannot be left Standby")
-        return self
 
 
 MAX_BLOCK_BYTES = 8 << 20

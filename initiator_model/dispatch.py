@@ -170,7 +170,7 @@ class Dispatcher:
 
     def _dispatch(self, io: LogicalIo) -> None:
         """Send the I/O down the path the policy says, or hold it."""
-        while (path := self.dsm.choose()) is not None:
+        while (path := self.dsm.choose(io)) is not None:
             session = self._sessions[path.path_id]
             if session.usable:
                 self._send(io, path, session)
@@ -182,7 +182,10 @@ class Dispatcher:
     def _send(self, io: LogicalIo, path: Path, session: PathIo) -> None:
         io.attempts += 1
         io.attempt = attempt = Attempt(self, io, path)
-        path.in_flight += 1
+        meter = self.dsm.meter
+        if meter is not None:
+            attempt.began_ns = meter.clock()
+            meter.started(path, io)
         if self.on_attempt is not None:
             self.on_attempt(io, path)
         session.submit(io.request, attempt.completed)
@@ -248,8 +251,7 @@ class Dispatcher:
             io.timer = None
         attempt = io.attempt
         if attempt is not None and attempt.live:
-            attempt.live = False
-            attempt.path.in_flight -= 1
+            attempt.end()
             io.may_have_run = True
 
     def _end_badly(self, io: LogicalIo, completion: Completion | None, why: str) -> None:

@@ -8,6 +8,8 @@ Everything that happens to a path comes through here, so the rules hold in one p
 * each change is told to `on_change(path, old, new, why)`, in the order it was made.
 
 Rules from the Microsoft DSM's published sample; the default policy of the 2.07 initiator's own DSM from its applet.
+dm-multipath's map and ESXi's storage array plug-in keep the same book, by other names: their policies say what differs.
+`meter` is the policy if it wants to hear of each request's start and end, else None.
 """
 
 from __future__ import annotations
@@ -17,13 +19,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathSelector, PathWish, first_active
-from initiator_model.policies.fail_over_only import FailOverOnly
-from initiator_model.policies.round_robin import RoundRobin
-from initiator_model.policies.round_robin_subset import RoundRobinSubset
-from initiator_model.policies.weighted_paths import WeightedPaths
+from initiator_model.policies import LoadBalancePolicy, Move, PathSelector, PathWish, first_active
+from initiator_model.policies.catalog import DEFAULT_OPTIONS, SelectorOptions, make_selector
+from initiator_model.policies.path_groups import PathGroups
+from initiator_model.requests import IoRequest
 
-__all__ = ["MAX_PATHS", "STATUS_INVALID_PARAMETER", "Dsm", "PolicyRefused", "PolicyRequest", "make_selector"]
+__all__ = ["MAX_PATHS", "STATUS_INVALID_PARAMETER", "Dsm", "PolicyRefused", "PolicyRequest"]
 
 MAX_PATHS: Final = 32
 """Paths one disk can have (DSM_MAX_PATHS)."""
@@ -34,9 +35,6 @@ OnChange = Callable[[Path, PathState, PathState, str], None]
 
 ACTIVE = PathState.ACTIVE_OPTIMIZED
 STANDBY = PathState.STANDBY
-
-
-_NEED_EVERY_PATH: Final = (LoadBalancePolicy.ROUND_ROBIN, LoadBalancePolicy.WEIGHTED_PATHS)
 
 
 class PolicyRefused(ValueError):
@@ -54,6 +52,8 @@ class PolicyRequest:
 
     policy: LoadBalancePolicy
     wishes: tuple[PathWish, ...]
+    options: SelectorOptions | None = None
+    """What is set beside the policy; None: what the disk has."""
 
     @classmethod
     def all_active(cls, policy: LoadBalancePolicy, paths: Iterable[Path]) -> PolicyRequest:
@@ -70,19 +70,6 @@ class PolicyRequest:
         return cls(LoadBalancePolicy.FAIL_OVER_ONLY, wishes)
 
 
-def make_selector(policy: LoadBalancePolicy, fail_back: FailBack) -> PathSelector:
-    """A fresh selector for `policy`; `fail_back` matters to Fail Over Only alone."""
-    match policy:
-        case LoadBalancePolicy.FAIL_OVER_ONLY:
-            return FailOverOnly(fail_back)
-        case LoadBalancePolicy.ROUND_ROBIN:
-            return RoundRobin()
-        case LoadBalancePolicy.ROUND_ROBIN_SUBSET:
-            return RoundRobinSubset()
-        case LoadBalancePolicy.WEIGHTED_PATHS:
-            return WeightedPaths()
-
-
 class Dsm:
     """The paths of one disk.
 
@@ -95,19 +82,28 @@ class Dsm:
         self,
         default_policy: LoadBalancePolicy = LoadBalancePolicy.FAIL_OVER_ONLY,
         *,
-        fail_back: FailBack = FailBack.DESIRED,
+        options: SelectorOptions = DEFAULT_OPTIONS,
         on_change: OnChange | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
-        self.fail_back = fail_back
+        self.options = options
         self.on_change = on_change
         self.on_policy: Callable[[PolicyRequest], None] | None = None
+        self.meter: PathSelector | None = None
+        self._clock = clock
         self._paths: list[Path] = []
-        self._selector = make_selector(default_policy, fail_back)
+        self._selector: PathSelector
+        self._install(make_selector(default_policy.option, options))
 
     @property
     def policy(self) -> LoadBalancePolicy:
         """The policy in force."""
         return self._selector.policy
+
+    @property
+    def selector(self) -> PathSelector:
+        """The policy at work."""
+        return self._selector
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -132,9 +128,9 @@ class Dsm:
         known = ", ".join(path.label for path in self._paths) or "none"
         raise KeyError(f"no path {path_id:08x} here; there are: {known}")
 
-    def choose(self) -> Path | None:
-        """The path for the next request, by the policy in force; None when no path is active."""
-        return self._selector.choose(self._paths)
+    def choose(self, io: IoRequest) -> Path | None:
+        """The path for this request, by the policy in force; None when no path is active."""
+        return self._selector.choose(self._paths, io)
 
     def add_path(self, path: Path) -> None:
         """A new session's path joins, in the state the policy gives it."""
@@ -145,7 +141,7 @@ class Dsm:
         if len(self._paths) >= MAX_PATHS:
             raise ValueError(f"a disk has at most {MAX_PATHS} paths")
         self._paths.append(path)
-        if self.policy in _NEED_EVERY_PATH and not self.symmetric:
+        if self._selector.needs_every_path and not self.symmetric:
             self._drop_to_fail_over_only(path)
         self._apply(self._selector.after_arrival(self._paths, path))
 
@@ -174,6 +170,16 @@ class Dsm:
         self._apply([Move(*move[:2], f"{why}; {move.why}") if move.path is path else move for move in moves])
         return True
 
+    @property
+    def fail_back_s(self) -> int | None:
+        """After how many seconds from the return of a path `fail_back` is due; None where nothing waits for it."""
+        return self._selector.fail_back_s if isinstance(self._selector, PathGroups) else None
+
+    def fail_back(self) -> None:
+        """The time of a deferred failback has come."""
+        if isinstance(self._selector, PathGroups):
+            self._apply(self._selector.fail_back(self._paths))
+
     def set_policy(self, request: PolicyRequest) -> None:
         """Take a policy request whole.
 
@@ -183,20 +189,21 @@ class Dsm:
             PolicyRefused: some path's wish is missing or not possible; nothing has changed.
         """
         wishes = self._match(request.wishes)
-        selector = make_selector(request.policy, self.fail_back)
+        selector = make_selector(request.policy.option, request.options or self.options)
         reason = selector.refuses(wishes)
         if reason is not None:
             raise PolicyRefused(reason)
-        self._selector = selector
+        self._install(selector)
         why = f"policy set to {request.policy.display}"
         # Standby first: two paths must never be active at once under Fail Over Only, not even between two moves.
         for path, wish in sorted(wishes, key=lambda pair: pair[1].state is ACTIVE):
             path.weight = wish.weight
+            path.throughput = wish.throughput
             path.preferred = wish.preferred
             path.desired_state = wish.state
             if path.usable and path.state is not wish.state:
                 self._move(path, wish.state, why)
-        self._apply(selector.after_loss(self._paths))
+        self._apply(selector.installed(self._paths))
         if self.on_policy is not None:
             self.on_policy(request)
 
@@ -220,12 +227,18 @@ class Dsm:
         return matched
 
     def _drop_to_fail_over_only(self, newcomer: Path) -> None:
-        self._selector = make_selector(LoadBalancePolicy.FAIL_OVER_ONLY, self.fail_back)
+        self._install(make_selector(LoadBalancePolicy.FAIL_OVER_ONLY.option, self.options))
         why = f"the array cannot serve {newcomer.label} beside another path: Fail Over Only"
         at = first_active(self._paths)
         for index, path in enumerate(self._paths):
             if path.state is ACTIVE and index != at:
                 self._move(path, STANDBY, why)
+
+    def _install(self, selector: PathSelector) -> None:
+        if self._clock is not None:
+            selector.clock = self._clock
+        self._selector = selector
+        self.meter = selector if selector.measures else None
 
     def _apply(self, moves: Iterable[Move]) -> None:
         for path, state, why in moves:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from initiator_model.disk import MpioDisk
 from initiator_model.lu_probe import LogicalUnitFacts
-from initiator_model.paths import Path
+from initiator_model.paths import FailOverGroup, Path
 from initiator_model.session import IscsiSession
 from iscsi.chap import ChapCredentials
 from iscsi.discovery import TargetAddress
@@ -79,3 +79,4 @@ class HostSession:
     request: LoginRequestRecord
     session: IscsiSession
     paths: list[tuple[ClaimedDisk, Path]] = field(default_factory=list)
+    group: FailOverGroup = field(default_factory=FailOverGroup)

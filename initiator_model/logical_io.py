@@ -13,7 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, Protocol
 
 from initiator_model.paths import Path
-from initiator_model.requests import Completion, ScsiRequest
+from initiator_model.requests import Completion, Operation, ScsiRequest
 
 if TYPE_CHECKING:
     from initiator_model.dispatch import Dispatcher
@@ -31,14 +31,6 @@ __all__ = [
     "Timer",
     "block_cdb",
 ]
-
-
-class Operation(Enum):
-    """What the application asked for."""
-
-    READ = "read"
-    WRITE = "write"
-    FLUSH = "flush"
 
 
 class Outcome(Enum):
@@ -120,6 +112,7 @@ class LogicalIo:
         "operation",
         "request",
         "retries",
+        "size_bytes",
         "timer",
     )
 
@@ -137,6 +130,7 @@ class LogicalIo:
         self.lba = lba
         self.blocks = blocks
         self.request = request
+        self.size_bytes = request.read_length or len(request.data_out)
         self.done = done
         self.attempt: Attempt | None = None  # the attempt under way
         self.timer: Timer | None = None  # of a retry that is waiting
@@ -149,23 +143,32 @@ class LogicalIo:
 class Attempt:
     """One try at a logical I/O down one path. Its `completed` is the callback the session is given."""
 
-    __slots__ = ("_dispatcher", "generation", "io", "live", "path")
+    __slots__ = ("_dispatcher", "began_ns", "generation", "io", "live", "path")
 
     def __init__(self, dispatcher: Dispatcher, io: LogicalIo, path: Path) -> None:
         self._dispatcher = dispatcher
         self.io = io
         self.path = path
         self.generation = path.generation
+        self.began_ns = 0  # kept only where the policy measures
         self.live = True
+        path.take(io.size_bytes)
 
     def completed(self, completion: Completion) -> None:
         """The session is done with the request. Only the first call on a live attempt counts."""
         if self.live:
-            self.live = False
-            self.path.in_flight -= 1
+            self.end()
             self._dispatcher.attempt_completed(self, completion)
         else:
             self._dispatcher.late_completions += 1
+
+    def end(self) -> None:
+        """The path no longer carries it: the session is done with it, or it was given up."""
+        self.live = False
+        self.path.release(self.io.size_bytes)
+        meter = self._dispatcher.dsm.meter
+        if meter is not None:
+            meter.ended(self.path, self.io, self.began_ns)
 
 
 _CDB10: Final = Struct(">BxIxHx6x").pack  # the 16-byte field of the PDU, zero padded

@@ -16,7 +16,7 @@ from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorErro
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import LoadBalancePolicy, PathWish
-from initiator_model.profiles import Profile
+from initiator_model.profiles import SECOND_NS, Profile
 
 __all__ = ["ADAPTER_PORT", "PathClaims"]
 
@@ -115,14 +115,15 @@ class PathClaims:
 
     def _new_disk(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk:
         policy = self._chosen.get(unit.identity or "", self._profile.default_policy())
-        dsm = Dsm(policy, fail_back=self._profile.fail_back)
+        loop = asyncio.get_running_loop()
+        dsm = Dsm(policy, options=self._profile.options, clock=lambda: round(loop.time() * SECOND_NS))
         disk = MpioDisk(
             dsm=dsm,
             timers=self._profile.timers,
             blocks=unit.capacity.blocks,
             block_size=unit.capacity.block_size,
             lun=unit.lun,
-            call_later=asyncio.get_running_loop().call_later,
+            call_later=loop.call_later,
         )
         taken = [claimed.number for claimed in self._disks]
         number = next(n for n in range(len(taken) + 1) if n not in taken)
@@ -155,6 +156,8 @@ class PathClaims:
             preferred=wish is not None and wish.preferred,
             desired_state=None if wish is None else wish.state,
             can_be_active=can_be_active,
+            throughput=1 if wish is None else wish.throughput,
+            group=owner.group,
         )
 
     def _gone(self, claimed: ClaimedDisk, why: str) -> None:

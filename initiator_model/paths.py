@@ -13,7 +13,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["TRANSITIONS", "Path", "PathState", "ScsiAddress"]
+__all__ = ["TRANSITIONS", "FailOverGroup", "Path", "PathState", "ScsiAddress"]
 
 
 class PathState(IntEnum):
@@ -98,6 +98,16 @@ class ScsiAddress:
         return 0x77 << 24 | self.port << 16 | self.bus << 8 | self.target
 
 
+class FailOverGroup:
+    """What one session carries for all its LUNs together: the Microsoft DSM counts requests there, not per disk."""
+
+    __slots__ = ("bytes_in_flight", "in_flight")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.bytes_in_flight = 0
+
+
 class Path:
     """One way to the disk, and what the DSM knows of it.
 
@@ -105,19 +115,26 @@ class Path:
     an active/passive array for a path that may take over but may not carry I/O while another path does.
     `desired_state` is what the administrator last asked for (None: never asked); it survives failures.
     `generation` counts recoveries, so that the late failure of a request sent before one cannot fail the path again.
+    `in_flight` and `bytes_in_flight` count this disk's requests, `group` those of every LUN behind the session.
+    `throughput` is the path's share of the work under dm-service-time, 0 to 100. `priority` is multipathd's: paths of
+    equal priority can make one path group, and the higher group is used first.
     """
 
     __slots__ = (
+        "bytes_in_flight",
         "can_be_active",
         "desired_state",
         "generation",
+        "group",
         "in_flight",
         "path_id",
         "portal",
         "preferred",
+        "priority",
         "scsi_address",
         "source",
         "state",
+        "throughput",
         "weight",
     )
 
@@ -131,6 +148,9 @@ class Path:
         preferred: bool = False,
         desired_state: PathState | None = None,
         can_be_active: bool = True,
+        throughput: int = 1,
+        priority: int = 1,
+        group: FailOverGroup | None = None,
     ) -> None:
         self.path_id = scsi_address.path_id
         self.source = source
@@ -141,8 +161,28 @@ class Path:
         self.desired_state = desired_state
         self.can_be_active = can_be_active
         self.state = PathState.UNDETERMINED
+        self.throughput = throughput
+        self.priority = priority
+        self.group = FailOverGroup() if group is None else group
         self.in_flight = 0
+        self.bytes_in_flight = 0
         self.generation = 0
+
+    def take(self, size_bytes: int) -> None:
+        """A request is going down this path."""
+        group = self.group
+        self.in_flight += 1
+        self.bytes_in_flight += size_bytes
+        group.in_flight += 1
+        group.bytes_in_flight += size_bytes
+
+    def release(self, size_bytes: int) -> None:
+        """It came back, or was given up."""
+        group = self.group
+        self.in_flight -= 1
+        self.bytes_in_flight -= size_bytes
+        group.in_flight -= 1
+        group.bytes_in_flight -= size_bytes
 
     @property
     def label(self) -> str:

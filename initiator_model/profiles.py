@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Final
 
 from initiator_model.policies import FailBack, LoadBalancePolicy
+from initiator_model.policies.catalog import SelectorOptions
 
 __all__ = ["PROFILES", "SECOND_NS", "OfferedKeys", "Profile", "Timers", "profile_named"]
 
@@ -149,7 +150,7 @@ class Profile:
     title: str
     dsm_name: str  # as mpclaim and the device details name it
     symmetric_policy: LoadBalancePolicy  # what a disk starts with when all its paths are equal
-    fail_back: FailBack
+    options: SelectorOptions  # what is set beside the policy unless an administrator says otherwise
     tcp_profile: str  # name of the TCP behaviour in the simulated world
     isid_prefix: bytes  # first four of the six ISID bytes: enterprise number format, Microsoft's number 311
     timers: Timers = field(default_factory=Timers)
@@ -175,7 +176,7 @@ PROFILES: Final = MappingProxyType(
                 title="Windows Server 2003 R2 SP2, Microsoft iSCSI initiator 2.07",
                 dsm_name="Microsoft iSCSI DSM",
                 symmetric_policy=LoadBalancePolicy.FAIL_OVER_ONLY,
-                fail_back=FailBack.DESIRED,
+                options=SelectorOptions(fail_back=FailBack.DESIRED),
                 tcp_profile="windows-2003",
                 isid_prefix=_MICROSOFT_ISID,
             ),
@@ -184,7 +185,7 @@ PROFILES: Final = MappingProxyType(
                 title="Windows Server 2008 and later, in-box initiator and DSM",
                 dsm_name="Microsoft DSM",
                 symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
-                fail_back=FailBack.DESIRED,
+                options=SelectorOptions(fail_back=FailBack.DESIRED),
                 tcp_profile="windows-2012",
                 isid_prefix=_MICROSOFT_ISID,
             ),

@@ -12,8 +12,44 @@ dataclass costs three times as much to build. Nobody changes them after they are
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple, Protocol
 
-__all__ = ["Completion", "CompletionKind", "ScsiRequest"]
+__all__ = ["Completion", "CompletionKind", "Io", "IoRequest", "Operation", "ScsiRequest"]
+
+
+class Operation(Enum):
+    """What the application asked for."""
+
+    READ = "read"
+    WRITE = "write"
+    FLUSH = "flush"
+
+
+class IoRequest(Protocol):
+    """What a policy may know of a request before it chooses a path for it."""
+
+    @property
+    def operation(self) -> Operation: ...
+    @property
+    def lba(self) -> int:
+        """The first block; 0 for a flush."""
+        ...
+
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def size_bytes(self) -> int:
+        """The data it moves, either way."""
+        ...
+
+
+class Io(NamedTuple):
+    """An `IoRequest` by itself, for whoever asks a policy without a disk."""
+
+    operation: Operation = Operation.READ
+    lba: int = 0
+    blocks: int = 8
+    size_bytes: int = 4096
 
 
 class CompletionKind(Enum):

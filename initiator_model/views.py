@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Protocol
 
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy
+from initiator_model.policies.catalog import MICROSOFT
 
 __all__ = [
     "ConnectionRow",
@@ -85,6 +86,14 @@ _DESCRIPTIONS: Final = MappingProxyType(
         LoadBalancePolicy.ROUND_ROBIN_SUBSET: (
             "The Active paths carry requests in turn; the others stand by. When the last Active",
             "path fails, the first usable standby path takes over.",
+        ),
+        LoadBalancePolicy.LEAST_QUEUE_DEPTH: (
+            "All paths carry requests, each request taking the path with the fewest outstanding.",
+            "Every path must be Active.",
+        ),
+        LoadBalancePolicy.LEAST_BLOCKS: (
+            "All paths carry requests, each request taking the path with the fewest bytes",
+            "outstanding. Every path must be Active.",
         ),
         LoadBalancePolicy.WEIGHTED_PATHS: (
             "The path with the lowest weight carries all requests. When it fails, the next",
@@ -159,7 +168,7 @@ def mpclaim_disk(
         f"MPIO Disk{number}: {len(paths):02d} Paths, {policy.display}, {access} Access",
         f"    Controlling DSM: {dsm_name}",
         f"    SN: {serial}",
-        f"    Supported Load Balance Policies: {' '.join(known.short for known in LoadBalancePolicy)}",
+        f"    Supported Load Balance Policies: {' '.join(known.short for known in MICROSOFT)}",
         "",
         "    Path ID          State              SCSI Address      Weight",
         "    " + "-" * 75,

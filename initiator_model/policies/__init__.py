@@ -1,19 +1,22 @@
 """Load-balance policies: which path carries the next request, and what happens when paths come and go.
 
-A policy is pure. It reads path states and *says* which ones should change; the DSM changes them. So a policy can be
-read aloud, tried on a list of paths in a test, and cannot break the rule that one place alone writes states.
+A policy is pure. It reads paths and *says* which ones should change their state; the DSM changes them. So a policy can
+be read aloud, tried on a list of paths in a test, and cannot break the rule that one place alone writes states.
 
-The rules are those of the Microsoft DSM for disks without ALUA, from its published sample; each policy has a file that
-states them.
+`PathSelector` is the whole of what a policy is asked. `Selector` answers it the way most policies do (every path is
+used, nothing is remembered), so that a policy of your own is a class with a `choose`. Each built-in policy has a file,
+named after it, that states its rules and their source; `catalog` knows them all by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import IntEnum
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import ClassVar, NamedTuple, Protocol
 
 from initiator_model.paths import Path, PathState
+from initiator_model.requests import IoRequest
 
 __all__ = [
     "FailBack",
@@ -21,59 +24,59 @@ __all__ = [
     "Move",
     "PathSelector",
     "PathWish",
+    "Promise",
+    "Selector",
     "first_active",
     "first_usable",
     "why_not_all_active",
 ]
 
 
-class LoadBalancePolicy(IntEnum):
-    """Policies this DSM has, with the numbers of WMI, VDS and `mpclaim -l -d`."""
+@dataclass(frozen=True, slots=True)
+class LoadBalancePolicy:
+    """What a policy is called. `number` is that of WMI, VDS and `mpclaim -l -d`; 7 is vendor specific."""
 
-    FAIL_OVER_ONLY = 1
-    ROUND_ROBIN = 2
-    ROUND_ROBIN_SUBSET = 3
-    WEIGHTED_PATHS = 5
+    option: str
+    """The name in scenarios and on the command line; `module:Class` for one of your own."""
+    display: str
+    """The words a user sees: for the first four those of the 2.07 applet's drop-down list."""
+    short: str
+    """The abbreviation mpclaim prints."""
+    number: int = 7
 
-    @property
-    def display(self) -> str:
-        """The words of the 2.07 applet's drop-down list."""
-        return _NAMES[self][0]
-
-    @property
-    def short(self) -> str:
-        """The abbreviation mpclaim prints."""
-        return _NAMES[self][1]
-
-    @property
-    def option(self) -> str:
-        """The name used in scenarios and on the command line."""
-        return _NAMES[self][2]
-
-    @classmethod
-    def from_option(cls, name: str) -> LoadBalancePolicy:
-        """The policy of an `option` name; ValueError lists the names there are."""
-        for policy in cls:
-            if policy.option == name:
-                return policy
-        known = ", ".join(policy.option for policy in cls)
-        raise ValueError(f"load-balance policy {name!r} is not one of: {known}")
+    FAIL_OVER_ONLY: ClassVar[LoadBalancePolicy]
+    ROUND_ROBIN: ClassVar[LoadBalancePolicy]
+    ROUND_ROBIN_SUBSET: ClassVar[LoadBalancePolicy]
+    LEAST_QUEUE_DEPTH: ClassVar[LoadBalancePolicy]
+    WEIGHTED_PATHS: ClassVar[LoadBalancePolicy]
+    LEAST_BLOCKS: ClassVar[LoadBalancePolicy]
 
 
-_NAMES = {
-    LoadBalancePolicy.FAIL_OVER_ONLY: ("Fail Over Only", "FOO", "failover-only"),
-    LoadBalancePolicy.ROUND_ROBIN: ("Round Robin", "RR", "round-robin"),
-    LoadBalancePolicy.ROUND_ROBIN_SUBSET: ("Round Robin With Subset", "RRWS", "round-robin-subset"),
-    LoadBalancePolicy.WEIGHTED_PATHS: ("Weighted Paths", "WP", "weighted-paths"),
-}
+LoadBalancePolicy.FAIL_OVER_ONLY = LoadBalancePolicy("failover-only", "Fail Over Only", "FOO", 1)
+LoadBalancePolicy.ROUND_ROBIN = LoadBalancePolicy("round-robin", "Round Robin", "RR", 2)
+LoadBalancePolicy.ROUND_ROBIN_SUBSET = LoadBalancePolicy("round-robin-subset", "Round Robin With Subset", "RRWS", 3)
+LoadBalancePolicy.LEAST_QUEUE_DEPTH = LoadBalancePolicy("least-queue-depth", "Least Queue Depth", "LQD", 4)
+LoadBalancePolicy.WEIGHTED_PATHS = LoadBalancePolicy("weighted-paths", "Weighted Paths", "WP", 5)
+LoadBalancePolicy.LEAST_BLOCKS = LoadBalancePolicy("least-blocks", "Least Blocks", "LB", 6)
 
 
 class FailBack(IntEnum):
-    """When Fail Over Only gives the work back to a path that has returned. No other policy fails back."""
+    """When Fail Over Only gives the work back to a path that has returned. No other Windows policy fails back."""
 
     NONE = 0  # never: the path that took over keeps the work
     PREFERRED = 1  # only to the path marked preferred
     DESIRED = 2  # also to the path the administrator last asked to be Active
+
+
+class Promise(Enum):
+    """What a policy says of itself beyond the rules for all; `mpiolab check` holds it to its word."""
+
+    ONE_ACTIVE = "exactly one path is active while any is usable"
+    EVERY_PATH_ACTIVE = "every usable path is active"
+    TURNS = "while nothing changes, the counts of any two active paths differ by at most one"
+    FEWEST_REQUESTS = "the path chosen has the fewest requests in flight of the active ones, over all LUNs"
+    FEWEST_REQUESTS_HERE = "the path chosen has the fewest requests of this disk in flight of the active ones"
+    LIGHTEST = "the path chosen has the lowest weight of the active ones"
 
 
 class PathWish(NamedTuple):
@@ -82,7 +85,8 @@ class PathWish(NamedTuple):
     path_id: int
     state: PathState
     preferred: bool = False
-    weight: int = 0
+    weight: int = 0  # of weighted-paths
+    throughput: int = 1  # of dm-service-time, relative, 0 to 100
 
 
 class Move(NamedTuple):
@@ -94,15 +98,30 @@ class Move(NamedTuple):
 
 
 class PathSelector(Protocol):
-    """One load-balance policy at work on one disk. `paths` is always the disk's paths in the order they arrived."""
+    """One load-balance policy at work on one disk. `paths` is always the disk's paths in the order they arrived.
+
+    A path is *usable* in the states Active and Standby; only an Active one may be chosen. Between two calls the states
+    of paths change only as `Move`s say, except that a path fails (then `after_loss` follows) or is removed (`forget`
+    before, `after_loss` after it left the list).
+    """
 
     policy: LoadBalancePolicy
+    promises: frozenset[Promise]
+    needs_every_path: bool
+    """True for a policy that cannot leave a path standing by: a disk with a path that cannot be active refuses it."""
+    measures: bool
+    """True to be told of each request's start and end."""
+    clock: Callable[[], int]
+    """Nanoseconds; set by the DSM."""
 
     def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
         """Why a request with these wishes is invalid under this policy, or None."""
 
-    def choose(self, paths: Sequence[Path]) -> Path | None:
-        """The path for the next request; None when no path is active. Counts as a use: some policies rotate."""
+    def installed(self, paths: Sequence[Path]) -> list[Move]:
+        """The policy has been set on a disk that has paths, and their states are as wished: what must change now."""
+
+    def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
+        """The path for this request; None when no path is active. Counts as a use: some policies rotate."""
 
     def after_loss(self, paths: Sequence[Path]) -> list[Move]:
         """What must change now that some path has failed or gone."""
@@ -112,6 +131,60 @@ class PathSelector(Protocol):
 
     def forget(self, index: int) -> None:
         """The path at `index` is about to leave the list."""
+
+    def started(self, path: Path, io: IoRequest) -> None:
+        """The request went down the path; only with `measures`."""
+
+    def ended(self, path: Path, io: IoRequest, began_ns: int) -> None:
+        """It came back, well or not; `began_ns` is when it `started`."""
+
+
+def _no_clock() -> int:
+    return 0
+
+
+class Selector:
+    """A policy that keeps every path active and remembers nothing: the base of most policies, and of your own."""
+
+    policy: LoadBalancePolicy
+    promises: frozenset[Promise] = frozenset({Promise.EVERY_PATH_ACTIVE})
+    needs_every_path = True
+    measures = False
+    clock: Callable[[], int] = staticmethod(_no_clock)
+
+    def __init_subclass__(cls) -> None:
+        """A class that does not say what it is called is called after itself."""
+        if "policy" not in cls.__dict__ and not hasattr(cls, "policy"):
+            cls.policy = LoadBalancePolicy(f"{cls.__module__}:{cls.__qualname__}", cls.__name__, "VS")
+
+    def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
+        """Every path must be asked to be Active."""
+        return why_not_all_active(wishes, self.policy) if self.needs_every_path else None
+
+    def installed(self, paths: Sequence[Path]) -> list[Move]:
+        """As when a path was lost."""
+        return self.after_loss(paths)
+
+    def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
+        """Every policy has its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no choose")
+
+    def after_loss(self, paths: Sequence[Path]) -> list[Move]:
+        """Nothing to activate: all the others are active already."""
+        return []
+
+    def after_arrival(self, paths: Sequence[Path], arrived: Path) -> list[Move]:
+        """The newcomer becomes active."""
+        return [Move(arrived, _ACTIVE, f"arrived: {self.policy.display} uses every path")]
+
+    def forget(self, index: int) -> None:
+        """Nothing is remembered between requests."""
+
+    def started(self, path: Path, io: IoRequest) -> None:
+        """Nothing is measured."""
+
+    def ended(self, path: Path, io: IoRequest, began_ns: int) -> None:
+        """Nothing is measured."""
 
 
 _ACTIVE = PathState.ACTIVE_OPTIMIZED  # looked up once: this runs for every request

@@ -6,6 +6,8 @@
 
 It is the only policy that fails back, and only on request: to the path marked *preferred*; or to a path whose desired
 state is Active, as long as the path now active is not the preferred one. `FailBack` says which of the two are on.
+
+Source: the Microsoft DSM's sample, its comment on path selection (FACTS D.2, FOO).
 """
 
 from __future__ import annotations
@@ -13,7 +15,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathWish, first_active, first_usable
+from initiator_model.policies import (
+    FailBack,
+    LoadBalancePolicy,
+    Move,
+    PathWish,
+    Promise,
+    Selector,
+    first_active,
+    first_usable,
+)
+from initiator_model.requests import IoRequest
 
 __all__ = ["FailOverOnly"]
 
@@ -21,10 +33,12 @@ ACTIVE = PathState.ACTIVE_OPTIMIZED
 STANDBY = PathState.STANDBY
 
 
-class FailOverOnly:
+class FailOverOnly(Selector):
     """See the module."""
 
     policy = LoadBalancePolicy.FAIL_OVER_ONLY
+    promises = frozenset({Promise.ONE_ACTIVE})
+    needs_every_path = False
 
     def __init__(self, fail_back: FailBack = FailBack.DESIRED) -> None:
         self.fail_back = fail_back
@@ -38,7 +52,7 @@ class FailOverOnly:
             return f"only one path can be preferred, and {len(preferred)} were: {', '.join(preferred)}"
         return None
 
-    def choose(self, paths: Sequence[Path]) -> Path | None:
+    def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         for path in paths:
             if path.state is ACTIVE:
                 return path
@@ -59,9 +73,6 @@ class FailOverOnly:
         if why is None:
             return [Move(arrived, STANDBY, f"arrived: {working.label} is active")]
         return [Move(working, STANDBY, f"gave way to {arrived.label}"), Move(arrived, ACTIVE, f"failed back: {why}")]
-
-    def forget(self, index: int) -> None:
-        """Nothing is remembered between requests."""
 
     def _fails_back(self, arrived: Path, working: Path) -> str | None:
         if self.fail_back >= FailBack.PREFERRED and arrived.preferred:

@@ -10,43 +10,36 @@ requests of unequal size load the paths unequally, and one request at a time get
 
 All paths must be active: a request that leaves one Standby is refused, and so is the policy itself on an array that
 cannot serve a path while another one works.
+
+Source: the Microsoft DSM's sample, its comment on path selection (FACTS D.2, RR).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from initiator_model.paths import Path, PathState
-from initiator_model.policies import LoadBalancePolicy, Move, PathWish, first_active, why_not_all_active
+from initiator_model.paths import Path
+from initiator_model.policies import LoadBalancePolicy, Promise, Selector, first_active
+from initiator_model.requests import IoRequest
 
 __all__ = ["RoundRobin"]
 
-ACTIVE = PathState.ACTIVE_OPTIMIZED
 
-
-class RoundRobin:
+class RoundRobin(Selector):
     """See the module."""
 
     policy = LoadBalancePolicy.ROUND_ROBIN
+    promises = frozenset({Promise.EVERY_PATH_ACTIVE, Promise.TURNS})
 
     def __init__(self) -> None:
         self._next = 0  # index of the path to be used next
 
-    def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
-        return why_not_all_active(wishes, self.policy)
-
-    def choose(self, paths: Sequence[Path]) -> Path | None:
+    def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         at = first_active(paths, self._next)
         if at < 0:
             return None
         self._next = first_active(paths, at + 1)
         return paths[at]
-
-    def after_loss(self, paths: Sequence[Path]) -> list[Move]:
-        return []
-
-    def after_arrival(self, paths: Sequence[Path], arrived: Path) -> list[Move]:
-        return [Move(arrived, ACTIVE, "arrived: Round Robin uses every path")]
 
     def forget(self, index: int) -> None:
         if index < self._next:

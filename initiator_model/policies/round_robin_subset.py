@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import LoadBalancePolicy, Move, PathWish, first_active, first_usable
+from initiator_model.policies import LoadBalancePolicy, Move, PathWish, Promise, first_active, first_usable
 from initiator_model.policies.round_robin import RoundRobin
 
 __all__ = ["RoundRobinSubset"]
@@ -30,6 +30,8 @@ class RoundRobinSubset(RoundRobin):
     """See the module."""
 
     policy = LoadBalancePolicy.ROUND_ROBIN_SUBSET
+    promises = frozenset({Promise.TURNS})
+    needs_every_path = False
 
     def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
         subset = [path for path, wish in wishes if wish.state is ACTIVE]

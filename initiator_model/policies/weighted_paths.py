@@ -16,26 +16,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import LoadBalancePolicy, Move, PathWish, why_not_all_active
+from initiator_model.policies import LoadBalancePolicy, Move, PathWish, Promise, Selector
+from initiator_model.requests import IoRequest
 
 __all__ = ["WeightedPaths"]
 
 ACTIVE = PathState.ACTIVE_OPTIMIZED
 
 
-class WeightedPaths:
+class WeightedPaths(Selector):
     """See the module."""
 
     policy = LoadBalancePolicy.WEIGHTED_PATHS
+    promises = frozenset({Promise.EVERY_PATH_ACTIVE, Promise.LIGHTEST})
 
     def __init__(self) -> None:
         self._chosen: Path | None = None  # None: to be looked for
 
     def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
         negative = [path.label for path, wish in wishes if wish.weight < 0]
-        return f"path {negative[0]} has a weight below 0" if negative else why_not_all_active(wishes, self.policy)
+        return f"path {negative[0]} has a weight below 0" if negative else super().refuses(wishes)
 
-    def choose(self, paths: Sequence[Path]) -> Path | None:
+    def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         if self._chosen is None:
             active = [path for path in paths if path.state is ACTIVE]
             self._chosen = min(active, key=_weight, default=None)

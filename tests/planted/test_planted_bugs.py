@@ -21,6 +21,7 @@ from initiator_model.path_claims import PathClaims
 from initiator_model.paths import Path
 from initiator_model.policies import first_active
 from initiator_model.policies.round_robin import RoundRobin
+from initiator_model.requests import Io, IoRequest
 from initiator_model.session import IscsiSession
 from iscsi.discovery import TargetAddress
 from target.store import MemoryStore
@@ -37,7 +38,7 @@ def expect(**check: Any) -> Tables:
 
 
 def round_robin_that_skips_the_second_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    def choose(selector: RoundRobin, paths: Sequence[Path]) -> Path | None:
+    def choose(selector: RoundRobin, paths: Sequence[Path], io: IoRequest) -> Path | None:
         at = first_active(paths)
         return paths[at] if at >= 0 else None
 
@@ -228,7 +229,7 @@ def test_the_properties_watch_sees_the_skipped_path_too(monkeypatch: pytest.Monk
 
 def test_the_properties_watch_sees_io_on_a_failed_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """A DSM that hands out a path in any state, over sessions that say they can carry anything."""
-    monkeypatch.setattr(RoundRobin, "choose", lambda selector, paths: paths[0])
+    monkeypatch.setattr(RoundRobin, "choose", lambda selector, paths, io: paths[0])
     monkeypatch.setattr(Dispatcher, "_dispatch", _trusting)
     cable = {"do": "fault", "kind": "link_down", "nic": NICS[0], "name": "cable"}
     lost = {"do": "wait", "until": "path_lost", "volume": "logs"}
@@ -238,7 +239,7 @@ def test_the_properties_watch_sees_io_on_a_failed_path(monkeypatch: pytest.Monke
 
 
 def _trusting(disk: Dispatcher, io: LogicalIo) -> None:
-    path = disk.dsm.choose()
+    path = disk.dsm.choose(Io())
     assert path is not None
     disk._send(io, path, disk._sessions[path.path_id])
 

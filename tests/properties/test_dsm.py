@@ -15,6 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from initiator_model.dsm import Dsm, PolicyRefused, PolicyRequest
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import FailBack, LoadBalancePolicy, PathWish
+from initiator_model.policies.catalog import SelectorOptions
+from initiator_model.requests import Io
 from tests.support.paths_by_hand import new_path
 
 ACTIVE, STANDBY = PathState.ACTIVE_OPTIMIZED, PathState.STANDBY
@@ -30,7 +32,7 @@ class DsmMachine(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from([FOO, RR, RRWS, WP]), fail_back=st.sampled_from(list(FailBack)))
     def start(self, policy: LoadBalancePolicy, fail_back: FailBack) -> None:
-        self.dsm = Dsm(policy, fail_back=fail_back, on_change=self.on_change)
+        self.dsm = Dsm(policy, options=SelectorOptions(fail_back=fail_back), on_change=self.on_change)
 
     def on_change(self, path: Path, old: PathState, new: PathState, why: str) -> None:
         assert why
@@ -108,7 +110,7 @@ class DsmMachine(RuleBasedStateMachine):
     @rule(requests=st.integers(1, 6))
     def use(self, requests: int) -> None:
         for _ in range(requests):
-            path = self.dsm.choose()
+            path = self.dsm.choose(Io())
             assert (path is None) is (self.active() is None)
             assert path is None or path.state is ACTIVE
             if self.dsm.policy is WP and path is not None:

@@ -9,6 +9,7 @@ from initiator_model.dsm import Dsm
 from initiator_model.paths import PathState
 from initiator_model.policies import LoadBalancePolicy
 from initiator_model.policies.round_robin import RoundRobin
+from initiator_model.requests import Io
 from tests.support.paths_by_hand import new_path
 
 ACTIVE = PathState.ACTIVE_OPTIMIZED
@@ -26,10 +27,10 @@ def test_counts_over_any_window_differ_by_at_most_one(
         path.state = state
     selector = RoundRobin()
     for _ in range(before):
-        selector.choose(paths)
+        selector.choose(paths, Io())
     counts = {path.label: 0 for path in paths if path.state is ACTIVE}
     for _ in range(window):
-        chosen = selector.choose(paths)
+        chosen = selector.choose(paths, Io())
         if chosen is None:
             assert not counts
             return
@@ -52,7 +53,7 @@ def test_fairness_starts_anew_after_each_change(flaps: Sequence[tuple[int, int]]
         assert dsm.path_failed(path, "down") or dsm.path_recovered(path, "up")
         counts = {other.label: 0 for other in paths if other.state is ACTIVE}
         for _ in range(requests):
-            chosen = dsm.choose()
+            chosen = dsm.choose(Io())
             if chosen is None:
                 assert not counts
                 break

@@ -118,10 +118,7 @@ def test_the_key_of_a_wrong_check_names_no_branch_of_the_model(tables: Tables) -
     tables["steps"][2]["that"] = [{"check": "policy", "volume": 7, "policy": "robin"}]
     assert mistakes(tables) == [
         ("steps[2].that[0].volume", 'expected a text in quotes such as "w2k3", got 7'),
-        (
-            "steps[2].that[0].policy",
-            'expected "failover-only", "round-robin", "round-robin-subset" or "weighted-paths", got "robin"',
-        ),
+        ("steps[2].that[0].policy", 'no policy "robin" (one of your own is module:Class): did you mean "round-robin"?'),
     ]
 
 

@@ -5,6 +5,8 @@ import pytest
 from initiator_model.dsm import MAX_PATHS, STATUS_INVALID_PARAMETER, Dsm, PolicyRefused, PolicyRequest
 from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import FailBack, LoadBalancePolicy, PathWish
+from initiator_model.policies.catalog import SelectorOptions
+from initiator_model.requests import Io
 
 FOO, RR = LoadBalancePolicy.FAIL_OVER_ONLY, LoadBalancePolicy.ROUND_ROBIN
 ACTIVE, STANDBY = PathState.ACTIVE_OPTIMIZED, PathState.STANDBY
@@ -23,7 +25,7 @@ def new_path(target: int, *, can_be_active: bool = True, preferred: bool = False
 def make_dsm(
     count: int, policy: LoadBalancePolicy = FOO, *, fail_back: FailBack = FailBack.DESIRED
 ) -> tuple[Dsm, list[Path]]:
-    dsm = Dsm(policy, fail_back=fail_back)
+    dsm = Dsm(policy, options=SelectorOptions(fail_back=fail_back))
     paths = [new_path(target) for target in range(count)]
     for path in paths:
         dsm.add_path(path)
@@ -37,7 +39,7 @@ def shown(dsm: Dsm) -> list[str]:
 def test_fail_over_only_starts_with_the_first_path() -> None:
     dsm, paths = make_dsm(3)
     assert shown(dsm) == ["Active", "Standby", "Standby"]
-    assert dsm.choose() is paths[0]
+    assert dsm.choose(Io()) is paths[0]
 
 
 def test_round_robin_turns_all_paths_active_at_once() -> None:
@@ -48,7 +50,7 @@ def test_round_robin_turns_all_paths_active_at_once() -> None:
     assert dsm.policy is RR
     assert shown(dsm) == ["Active", "Active"]
     assert told == [("77010001", "Standby", "Active", "policy set to Round Robin")]
-    assert [dsm.choose() for _ in range(4)] == [paths[0], paths[1], paths[0], paths[1]]
+    assert [dsm.choose(Io()) for _ in range(4)] == [paths[0], paths[1], paths[0], paths[1]]
 
 
 def test_round_robin_with_a_standby_path_is_refused_and_nothing_changes() -> None:
@@ -120,7 +122,7 @@ def test_failing_over_tells_the_loss_first_and_then_the_heir() -> None:
         ("77010000", "Active", "Failed", "STATUS_DEVICE_NOT_CONNECTED"),
         ("77010001", "Standby", "Active", "took over: first usable path in the list"),
     ]
-    assert dsm.choose() is paths[1]
+    assert dsm.choose(Io()) is paths[1]
 
 
 def test_two_failures_of_one_path_are_one_fail_over() -> None:
@@ -140,7 +142,7 @@ def test_no_path_is_chosen_when_all_have_failed_and_the_first_to_return_works() 
     dsm, paths = make_dsm(2)
     for path in paths:
         dsm.path_failed(path, "switch died")
-    assert dsm.choose() is None
+    assert dsm.choose(Io()) is None
     assert not dsm.has_active
     dsm.path_recovered(paths[1], "switch back")
     assert shown(dsm) == ["Failed", "Active"]

@@ -1,13 +1,17 @@
 """The policies, each by itself on a list of paths."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from initiator_model.paths import Path, PathState, ScsiAddress
-from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathWish
+from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathWish, Selector
+from initiator_model.policies.catalog import BUILT_IN, MICROSOFT, PolicyError, make_selector, policy_named
 from initiator_model.policies.fail_over_only import FailOverOnly
 from initiator_model.policies.round_robin import RoundRobin
 from initiator_model.policies.round_robin_subset import RoundRobinSubset
 from initiator_model.policies.weighted_paths import WeightedPaths
+from initiator_model.requests import Io, IoRequest
 
 ACTIVE, STANDBY, FAILED = PathState.ACTIVE_OPTIMIZED, PathState.STANDBY, PathState.FAILED
 
@@ -23,20 +27,70 @@ def make_paths(*states: PathState) -> list[Path]:
 
 
 def test_policies_carry_microsofts_numbers_and_names() -> None:
-    assert [(int(p), p.display, p.short, p.option) for p in LoadBalancePolicy] == [
+    assert [(p.number, p.display, p.short, p.option) for p in MICROSOFT] == [
         (1, "Fail Over Only", "FOO", "failover-only"),
         (2, "Round Robin", "RR", "round-robin"),
         (3, "Round Robin With Subset", "RRWS", "round-robin-subset"),
+        (4, "Least Queue Depth", "LQD", "least-queue-depth"),
         (5, "Weighted Paths", "WP", "weighted-paths"),
+        (6, "Least Blocks", "LB", "least-blocks"),
     ]
-    assert LoadBalancePolicy.from_option("round-robin") is LoadBalancePolicy.ROUND_ROBIN
-    with pytest.raises(ValueError, match=r"'rr' is not one of: failover-only, .*, weighted-paths"):
-        LoadBalancePolicy.from_option("rr")
+    assert policy_named("round-robin") is LoadBalancePolicy.ROUND_ROBIN
+
+
+def test_the_catalog_has_the_policies_of_three_stacks() -> None:
+    assert [policy.option for policy in BUILT_IN if policy not in MICROSOFT] == [
+        "dm-round-robin",
+        "dm-queue-length",
+        "dm-service-time",
+        "dm-historical-service-time",
+        "vmw-rr",
+        "vmw-mru",
+        "vmw-fixed",
+    ]
+    assert {policy.number for policy in BUILT_IN if policy not in MICROSOFT} == {7}  # vendor specific, to Windows
+
+
+class OnlyTheFirst(Selector):
+    """A policy of one's own."""
+
+    def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
+        return next((path for path in paths if path.state is ACTIVE), None)
+
+
+class NeedsAnArgument(OnlyTheFirst):
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+
+
+def test_a_policy_of_ones_own_is_named_by_its_class() -> None:
+    name = f"{__name__}:OnlyTheFirst"
+    assert isinstance(make_selector(name), OnlyTheFirst)
+    assert policy_named(name) == LoadBalancePolicy(name, "OnlyTheFirst", "VS", 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("rr", r"'rr' is not one of: failover-only, .*, vmw-fixed; nor is it module:Class"),
+        ("no_such_module:Mine", r"No module named 'no_such_module'"),
+        ("json:Mine", r"json has no class Mine"),
+        ("json:JSONDecoder", r"the class has no policy, .*; derive it from initiator_model.policies.Selector"),
+    ],
+)
+def test_a_policy_that_is_none_is_refused_and_the_reason_is_named(name: str, complaint: str) -> None:
+    with pytest.raises(PolicyError, match=complaint):
+        policy_named(name)
+
+
+def test_a_policy_that_wants_arguments_cannot_be_made() -> None:
+    with pytest.raises(PolicyError, match="cannot be made without arguments"):
+        make_selector(f"{__name__}:NeedsAnArgument")
 
 
 def used(selector: RoundRobin, paths: list[Path], requests: int) -> list[int]:
     """Indexes of the paths that the next `requests` requests take."""
-    chosen = [selector.choose(paths) for _ in range(requests)]
+    chosen = [selector.choose(paths, Io()) for _ in range(requests)]
     return [paths.index(path) for path in chosen if path is not None]
 
 
@@ -53,8 +107,8 @@ def test_round_robin_with_one_path_uses_it_every_time() -> None:
 
 
 def test_round_robin_with_no_active_path_chooses_none() -> None:
-    assert RoundRobin().choose(make_paths(FAILED, FAILED)) is None
-    assert RoundRobin().choose([]) is None
+    assert RoundRobin().choose(make_paths(FAILED, FAILED), Io()) is None
+    assert RoundRobin().choose([], Io()) is None
 
 
 def test_round_robin_moves_its_pointer_when_it_uses_a_path_not_before_the_next_use() -> None:
@@ -75,10 +129,10 @@ def test_round_robin_uses_the_first_active_path_at_or_after_the_pointer() -> Non
 def test_round_robin_keeps_its_place_when_a_path_leaves_the_list(leaves: int, then: str) -> None:
     selector, paths = RoundRobin(), make_paths(ACTIVE, ACTIVE, ACTIVE)
     names = {path.label: str(index) for index, path in enumerate(paths)}
-    selector.choose(paths)  # the pointer is at path 1
+    selector.choose(paths, Io())  # the pointer is at path 1
     selector.forget(leaves)
     del paths[leaves]
-    chosen = [selector.choose(paths), selector.choose(paths)]
+    chosen = [selector.choose(paths, Io()), selector.choose(paths, Io())]
     assert "".join(names[path.label] for path in chosen if path is not None) == then
 
 
@@ -110,8 +164,8 @@ def test_round_robin_refuses_a_path_that_cannot_be_active() -> None:
 
 def test_fail_over_only_stays_on_the_active_path() -> None:
     selector, paths = FailOverOnly(), make_paths(STANDBY, ACTIVE, STANDBY)
-    assert [selector.choose(paths) for _ in range(3)] == [paths[1]] * 3
-    assert selector.choose(make_paths(FAILED, STANDBY)) is None
+    assert [selector.choose(paths, Io()) for _ in range(3)] == [paths[1]] * 3
+    assert selector.choose(make_paths(FAILED, STANDBY), Io()) is None
 
 
 def test_fail_over_only_promotes_the_first_usable_path_in_the_list() -> None:
@@ -258,21 +312,21 @@ def test_the_lightest_active_path_does_all_the_work(
         path.weight = weight
     selector = WeightedPaths()
     for _ in range(3):
-        found = selector.choose(paths)
+        found = selector.choose(paths, Io())
         assert (None if found is None else paths.index(found)) == chosen
 
 
 def test_weights_are_looked_at_when_states_change_and_a_lighter_path_takes_its_work_back() -> None:
     selector, paths = WeightedPaths(), make_paths(ACTIVE, ACTIVE)
     paths[0].weight, paths[1].weight = 1, 2
-    assert selector.choose(paths) is paths[0]
+    assert selector.choose(paths, Io()) is paths[0]
     paths[0].state = FAILED
     assert selector.after_loss(paths) == []
-    assert selector.choose(paths) is paths[1]
+    assert selector.choose(paths, Io()) is paths[1]
     (move,) = selector.after_arrival(paths, paths[0])
     assert move[:2] == (paths[0], ACTIVE)
     paths[0].state = ACTIVE
-    assert selector.choose(paths) is paths[0]
+    assert selector.choose(paths, Io()) is paths[0]
 
 
 def test_weighted_paths_wants_every_path_active_and_no_weight_below_zero() -> None:

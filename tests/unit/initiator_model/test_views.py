@@ -140,7 +140,7 @@ def test_mpclaim_shows_one_disk() -> None:
 MPIO Disk0: 02 Paths, Round Robin, Symmetric Access
     Controlling DSM: Microsoft DSM
     SN: 6090A018F0107D6E
-    Supported Load Balance Policies: FOO RR RRWS WP
+    Supported Load Balance Policies: FOO RR RRWS LQD WP LB
 
     Path ID          State              SCSI Address      Weight
     ---------------------------------------------------------------------------
