@@ -180,7 +180,7 @@ class HostSite(HostObserver):
         path = self._path_name(session)
         if new is SessionState.RECOVERING and old is SessionState.LOGGED_IN:
             self._recorder.session_lost(host.name, path, session.session.remote.rpartition(":")[0])
-            hold_s = self.profile.timers.link_down_time_ns / 1e9
+            hold_s = self.profile.timers.hold_ns(multipath=session.request.multipath) / 1e9
             how = "session logged out as the array asked" if why == LOGGED_OUT else f"session lost ({why})"
             self._tell(f"{host.name} {path}: {how}; its I/O is held for at most {hold_s:g} s")
         elif new is SessionState.LOGGED_IN and old is not SessionState.LOGGING_IN:

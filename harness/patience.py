@@ -6,12 +6,16 @@ must not wait for ever for one that a mistake in the model has lost.
 
 from __future__ import annotations
 
-from initiator_model.profiles import Timers
+from initiator_model.timers import Timers
+
+FOR_EVER_NS = 24 * 3600 * 10**9
+"""What stands for "for ever" where a host would wait so long for a path: a run is over before."""
 
 
 def longest_io_ns(timers: Timers) -> int:
     """The longest a logical I/O can take: every retry used, each attempt timed out, held, and aborted in vain."""
-    hold_ns = max(timers.link_down_time_ns, timers.max_request_hold_time_ns)
-    attempt_ns = timers.srb_timeout_ns + timers.srb_timeout_delta_ns + hold_ns
-    between_ns = timers.retry_count * timers.retry_interval_ns + timers.class_retry_interval_ns
-    return (timers.class_retry_count + 1) * (attempt_ns + between_ns) + timers.pdo_remove_period_ns
+    hold_ns = max(timers.hold_ns(multipath=True), timers.hold_ns(multipath=False))
+    attempt_ns = timers.request_ns + timers.abort_ns + hold_ns
+    between_ns = timers.retries * timers.retry_ns + timers.class_retry_ns + timers.requeue_patience_ns
+    no_path_ns = FOR_EVER_NS if timers.no_path_ns is None else timers.no_path_ns
+    return (timers.class_retries + 1) * (attempt_ns + between_ns) + no_path_ns

@@ -176,7 +176,9 @@ def _hosts(raw: Row) -> Iterator[Finding]:
                 expected = f"expected a port of {profile.name}'s range {tcp.first_port} to {tcp.last_port}, got {port}"
                 yield dotted(("hosts", index, "next_port")), expected
         overrides = host.get("timers")
-        for name, message in timer_overrides.check(overrides if isinstance(overrides, Mapping) else {}):
+        for name, message in timer_overrides.check(
+            overrides if isinstance(overrides, Mapping) else {}, _text(host, "profile") or DEFAULT_PROFILE
+        ):
             yield dotted(("hosts", index, "timers", name)), message
 
 

@@ -226,24 +226,29 @@ class Nic(Table):
         return int(self.address.partition("/")[2])
 
 
+ProfileName = Literal[
+    "ms-iscsi-2.07", "msdsm-2008", "msdsm-2012", "linux-dm-multipath", "linux-dm-multipath-eql", "esxi"
+]
+
+
 class Host(Table):
     """A host with the iSCSI initiator and, when multipath, MPIO."""
 
     name: Label
-    profile: Literal["ms-iscsi-2.07", "msdsm-2008"] = "ms-iscsi-2.07"
-    """Which initiator and DSM: their default policy and timers."""
+    profile: ProfileName = "ms-iscsi-2.07"
+    """Which initiator and multipath layer: their default policy, timers, error rows and TCP (docs/profiles.md)."""
     iqn: IscsiName
     next_port: Port | None = None
     """The ephemeral port the host hands out next; without it the first of its operating system's range."""
     multipath: bool = True
     """MPIO is installed."""
     timers: dict[str, TimerValue] = Field(default_factory=dict)
-    """Overrides of the profile's timers by their names there, such as { link_down_time = "15s" }; durations in ns."""
+    """Overrides of the profile's timers by its stack's names, such as { link_down_time = "15s" }; durations in ns."""
     nics: Annotated[Listing[Nic], Field(min_length=1)]
 
     @field_serializer("timers")
     def _timers_as_written(self, timers: dict[str, int]) -> dict[str, str | int]:
-        return as_written(timers)
+        return as_written(timers, self.profile)
 
     def nic(self, name: str) -> Nic:
         """The NIC of that name; KeyError if there is none."""

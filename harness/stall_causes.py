@@ -9,9 +9,14 @@ from initiator_model.stalls import StallCause, expected_stall_ns
 from sim.net.segment import TIMESTAMP_OPTION_BYTES
 from sim.net.tcp_profiles import TcpProfile
 from sim.net.tcp_profiles import profile as tcp_profile
+from target.config import Limits
 
 _NO_PATH_LEFT_OR_NONE_LOST = ("array_kill", "host_reboot", "latency", "rate")
 """After these the stall is as long as the fault, or as the traffic makes it: no timer fixes it."""
+
+
+ARRAY_TIME2WAIT_S = int(Limits().time2wait_s)
+"""What the array offers; the larger offer wins (RFC 7143 13.15)."""
 
 
 class StallCauses:
@@ -29,16 +34,17 @@ class StallCauses:
         tcp = tcp_profile(profile.tcp_profile)
         if fault.kind == "link_down" and fault.nic is not None and not fault.carrier and tcp.media_sense:
             noticed = StallCause.CARRIER_LOST
-        elif profile.timers.enable_nop_out:
-            noticed = StallCause.SILENT_NOP_ON
+        elif profile.timers.ping_interval_ns:
+            noticed = StallCause.SILENT_PINGED
         else:
-            noticed = StallCause.SILENT_NOP_OFF
-        silent = noticed in (StallCause.SILENT_NOP_ON, StallCause.SILENT_NOP_OFF)
+            noticed = StallCause.SILENT
+        silent = noticed in (StallCause.SILENT_PINGED, StallCause.SILENT)
         redirects = self._scenario.array.kind == "equallogic" and len(self._scenario.array.portals) > 1
         return expected_stall_ns(
             profile,
             noticed,
             reconnects=redirects and fault.portal is not None and fault.kind in ("portal_down", "link_down"),
+            time2wait_s=max(profile.offered.default_time2wait, ARRAY_TIME2WAIT_S),
             tcp_give_up_ns=tcp_give_up_ns(tcp) if silent else None,
         )
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from initiator_model.connector import Connector, words
 from initiator_model.link import Link
 from initiator_model.login_chain import Hop, LoginError, LoginTerms, OnHop, log_in
-from initiator_model.profiles import SECOND_NS
+from initiator_model.timers import SECOND_NS
 from initiator_model.wire import Wire
 from iscsi.constants import RESERVED_TAG, LogoutReason
 from iscsi.discovery import MAX_SEND_TARGETS_LENGTH, TargetAddress, TargetRecord, parse_send_targets
@@ -58,7 +58,7 @@ async def discover(
         DiscoveryError: with the portal and the reason.
     """
     assert terms.target_name is None, "a discovery session names no target"
-    patience_s = terms.timers.wmi_request_timeout_ns / SECOND_NS
+    patience_s = terms.timers.login_ns(0) / SECOND_NS
     try:
         logged_in = await log_in(terms, portal, connector=connector, random_bytes=random_bytes, on_hop=on_hop)
         link = logged_in.link

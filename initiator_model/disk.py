@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from initiator_model.dispatch import Dispatcher, PathIo
 from initiator_model.dsm import Dsm
+from initiator_model.errors import ErrorTable
+from initiator_model.errors.msdsm import MSDSM
 from initiator_model.logical_io import (
     DiskError,
     DiskRemoved,
@@ -23,8 +25,8 @@ from initiator_model.logical_io import (
     Timer,
     block_cdb,
 )
-from initiator_model.profiles import Timers
 from initiator_model.requests import ScsiRequest
+from initiator_model.timers import Timers
 from iscsi.scsi import ScsiOpcode
 
 __all__ = [
@@ -57,9 +59,10 @@ class MpioDisk(Dispatcher):
         call_later: Callable[[float, Callable[[], None]], Timer],
         block_size: int = 512,
         lun: int = 0,
+        errors: ErrorTable = MSDSM,
         queue_limit: int = 4096,
     ) -> None:
-        super().__init__(dsm=dsm, timers=timers, call_later=call_later, queue_limit=queue_limit)
+        super().__init__(dsm=dsm, timers=timers, call_later=call_later, errors=errors, queue_limit=queue_limit)
         self.blocks = blocks
         self.block_size = block_size
         self.lun = lun

@@ -1,8 +1,9 @@
 """Getting logical I/Os onto paths: send, understand what came back, try again, hold, give up.
 
-A logical I/O goes down the path the DSM chooses. When the attempt comes back, `error_classes` says what it means: done;
-the path is dead (fail it, take another); try again in a while; or hand the error up. With no path left, requests are
-held until one arrives; when none does within PDORemovePeriod the disk is removed and everything it held fails.
+A logical I/O goes down the path the DSM chooses. When the attempt comes back, the stack's error table (`errors`) says
+what it means: done; the path is dead (fail it, take another); try again in a while; or hand the error up. With no path
+left, requests are held until one arrives; when none does for as long as the stack waits, everything that was held
+fails. Windows then removes the disk; dm-multipath and ESXi keep it, and fail requests at once until a path is back.
 
 What a caller may rely on:
 
@@ -24,7 +25,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from initiator_model.dsm import Dsm
-from initiator_model.error_classes import Action, class_driver_retries, interpret, may_have_run, words
+from initiator_model.errors import Action, ErrorTable, may_have_run, words
+from initiator_model.errors.msdsm import MSDSM
 from initiator_model.logical_io import (
     Attempt,
     DiskRemoved,
@@ -37,8 +39,8 @@ from initiator_model.logical_io import (
     Timer,
 )
 from initiator_model.paths import Path, PathState
-from initiator_model.profiles import SECOND_NS, Timers
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
+from initiator_model.timers import SECOND_NS, Timers
 from iscsi.constants import ScsiStatus
 
 __all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
@@ -46,6 +48,7 @@ __all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
 ATTEMPTS_MAX: Final = 64
 """Attempts at one logical I/O, all causes together. Beyond it the last error is final."""
 
+_COUNTED: Final = (Action.RETRY, Action.RETRY_HERE, Action.REQUEUE)
 _OK: Final = Outcome.OK  # an enum's attribute is slow to look up
 _COMPLETED: Final = CompletionKind.COMPLETED
 _GOOD: Final = int(ScsiStatus.GOOD)
@@ -75,10 +78,12 @@ class Dispatcher:
         dsm: Dsm,
         timers: Timers,
         call_later: Callable[[float, Callable[[], None]], Timer],
+        errors: ErrorTable = MSDSM,
         queue_limit: int = 4096,
     ) -> None:
         self.dsm = dsm
         self.timers = timers
+        self.errors = errors
         self.queue_limit = queue_limit
         self.gone = False
         self.late_completions = 0
@@ -91,6 +96,8 @@ class Dispatcher:
         self._under_way: dict[int, LogicalIo] = {}
         self._held: deque[LogicalIo] = deque()
         self._removal: Timer | None = None
+        self._refusing = False  # requests fail at once: there has been no path for too long
+        self._fail_back: Timer | None = None
         self._number = 0
 
     @property
@@ -112,6 +119,7 @@ class Dispatcher:
         self.dsm.add_path(path)
         self._sessions[path.path_id] = session
         self._paths_changed()
+        self._await_fail_back()
 
     def path_failed(self, path: Path, why: str) -> None:
         """The path's session has given up. Its requests come back through their attempts."""
@@ -122,6 +130,7 @@ class Dispatcher:
         """The path's session is back."""
         if not self.gone and self.dsm.path_recovered(path, why):
             self._paths_changed()
+            self._await_fail_back()
 
     def remove_path(self, path: Path, why: str) -> None:
         """The path's session was ended for good; what it was still carrying is sent down other paths."""
@@ -145,6 +154,9 @@ class Dispatcher:
             return
         self.gone = True
         self._cancel_removal()
+        if self._fail_back is not None:
+            self._fail_back.cancel()
+            self._fail_back = None
         self._held.clear()
         for io in list(self._under_way.values()):
             self._abandon(io)
@@ -176,6 +188,9 @@ class Dispatcher:
                 self._send(io, path, session)
                 return
             self.path_failed(path, "its session takes no requests")
+        if self._refusing:
+            self._end_badly(io, None, f"no path is left ({self.timers.no_path_name})")
+            return
         self._held.append(io)
         self._await_path_or_removal()
 
@@ -200,7 +215,7 @@ class Dispatcher:
             # GOOD with other data than was asked for is a torn transfer, whatever the status says.
             completion = Completion(CompletionKind.DATA_OVERRUN, residual=io.request.read_length - len(completion.data))
         io.may_have_run |= may_have_run(completion)
-        action = interpret(completion, active_left=self.dsm.has_active)
+        action = self.errors.interpret(completion, active_left=self.dsm.has_active)
         if action is Action.FAILOVER and attempt.generation == attempt.path.generation:
             self.path_failed(attempt.path, words(completion))
         if action is Action.COMPLETE:  # CONDITION MET: a success with a status of its own
@@ -211,38 +226,58 @@ class Dispatcher:
     def _tried_again(self, io: LogicalIo, attempt: Attempt, action: Action, completion: Completion) -> bool:
         """Start or schedule the next attempt; False when there is to be none."""
         timers = self.timers
-        if io.attempts >= ATTEMPTS_MAX:
+        if io.attempts - io.requeues >= ATTEMPTS_MAX:
             return False
-        if action is Action.RETRY_SAME_PATH:
-            session = self._sessions[attempt.path.path_id]
-            if attempt.path.state is PathState.ACTIVE_OPTIMIZED and session.usable:
-                self._send(io, attempt.path, session)
-                return True
-            action = Action.FAILOVER  # that path is gone meanwhile: take another, as at once
-        if action is Action.FAILOVER:
-            self._dispatch(io)
-            return True
-        if action is Action.RETRY and io.retries < timers.retry_count:
+        if action in _COUNTED:
+            action = self._counted(io, attempt, action, completion)
+        match action:
+            case Action.RETRY_SAME_PATH | Action.RETRY_HERE:
+                self._send_again(io, attempt.path)
+            case Action.FAILOVER:
+                self._dispatch(io)
+            case Action.RETRY | Action.RETRY_UNCOUNTED:
+                self._later(io, timers.retry_ns, self._dispatch)
+            case Action.REQUEUE:
+                self._later(io, timers.requeue_ns, partial(self._send_again, path=attempt.path))
+            case _ if self.errors.class_driver_retries(completion) and io.class_retries < timers.class_retries:
+                io.class_retries += 1
+                io.retries = 0
+                self._later(io, timers.class_retry_ns, self._dispatch)
+            case _:
+                return False
+        return True
+
+    def _counted(self, io: LogicalIo, attempt: Attempt, action: Action, completion: Completion) -> Action:
+        """The same action while there are tries left; then what the stack makes of a request that has used them up."""
+        timers = self.timers
+        if action is Action.REQUEUE:
+            io.requeues += 1
+            left = io.requeues * timers.requeue_ns <= timers.requeue_patience_ns
+        else:
             io.retries += 1
-            self._later(io, timers.retry_interval_ns)
-            return True
-        if action is Action.RETRY_UNCOUNTED:
-            self._later(io, timers.retry_interval_ns)
-            return True
-        if class_driver_retries(completion) and io.class_retries < timers.class_retry_count:
-            io.class_retries += 1
+            left = io.retries <= timers.retries
+        if left:
+            return action
+        if self.errors.exhausted is Action.FAILOVER and attempt.generation == attempt.path.generation:
             io.retries = 0
-            self._later(io, timers.class_retry_interval_ns)
-            return True
-        return False
+            self.path_failed(attempt.path, words(completion))
+        return self.errors.exhausted
 
-    def _later(self, io: LogicalIo, delay_ns: int) -> None:
+    def _send_again(self, io: LogicalIo, path: Path) -> None:
+        """Down the same path, or another if that one is gone meanwhile."""
+        session = self._sessions.get(path.path_id)
+        if session is not None and path.state is PathState.ACTIVE_OPTIMIZED and session.usable:
+            self._send(io, path, session)
+        else:
+            self._dispatch(io)
+
+    def _later(self, io: LogicalIo, delay_ns: int, then: Callable[[LogicalIo], None]) -> None:
         io.attempt = None
-        io.timer = self._call_later(delay_ns / SECOND_NS, partial(self._wait_is_over, io))
+        io.timer = self._call_later(delay_ns / SECOND_NS, partial(self._wait_is_over, io, then))
 
-    def _wait_is_over(self, io: LogicalIo) -> None:
+    def _wait_is_over(self, io: LogicalIo, then: Callable[[LogicalIo], None]) -> None:
         io.timer = None
-        self._dispatch(io)
+        then(io)
 
     def _abandon(self, io: LogicalIo) -> None:
         """Stop whatever is under way for the I/O; what the attempt still brings is late."""
@@ -273,6 +308,7 @@ class Dispatcher:
         if not self.dsm.has_active:
             self._await_path_or_removal()
             return
+        self._refusing = False
         self._cancel_removal()
         for _ in range(len(self._held)):
             if not self._held:  # a nested release was quicker
@@ -280,13 +316,35 @@ class Dispatcher:
             self._dispatch(self._held.popleft())
 
     def _await_path_or_removal(self) -> None:
-        if self._removal is None and not self.gone:
-            self._removal = self._call_later(self.timers.pdo_remove_period_ns / SECOND_NS, self._period_is_over)
+        period_ns = self.timers.no_path_ns
+        if self._removal is None and period_ns is not None and not self.gone and not self._refusing:
+            if period_ns:
+                self._removal = self._call_later(period_ns / SECOND_NS, self._period_is_over)
+            else:
+                self._period_is_over()
 
     def _period_is_over(self) -> None:
+        """There has been no path for too long: the disk goes, or stays and refuses."""
         self._removal = None
-        period_s = self.timers.pdo_remove_period_ns / SECOND_NS
-        self.remove(f"no path for PDORemovePeriod ({period_s:g} s)")
+        why = f"no path for {self.timers.no_path_name} ({(self.timers.no_path_ns or 0) / SECOND_NS:g} s)"
+        if not self.timers.disk_outlives_paths:
+            self.remove(why)
+            return
+        self._refusing = True
+        held, self._held = self._held, deque()
+        for io in held:
+            if io.number in self._under_way:
+                self._end_badly(io, None, why)
+
+    def _await_fail_back(self) -> None:
+        """A path has come: a policy that defers its failback wants to hear of it again."""
+        delay_s = self.dsm.fail_back_s
+        if delay_s is not None and self._fail_back is None:
+            self._fail_back = self._call_later(float(delay_s), self._fail_back_is_due)
+
+    def _fail_back_is_due(self) -> None:
+        self._fail_back = None
+        self.dsm.fail_back()
 
     def _cancel_removal(self) -> None:
         if self._removal is not None:

@@ -30,13 +30,15 @@ from initiator_model.host_records import (
 )
 from initiator_model.login_chain import Hop, LoginError
 from initiator_model.lu_probe import ProbeError, probe
+from initiator_model.path_checker import PathChecker
 from initiator_model.path_claims import PathClaims
 from initiator_model.path_verification import PathVerifier
 from initiator_model.paths import Path, PathState
-from initiator_model.profiles import SECOND_NS, Profile
+from initiator_model.profiles import Profile
 from initiator_model.scsi_calls import CommandFailed
 from initiator_model.session import IscsiSession
 from initiator_model.session_events import SessionState
+from initiator_model.timers import SECOND_NS
 from initiator_model.views import TargetRow, TargetStatus
 from iscsi.chap import ChapCredentials
 from iscsi.discovery import TargetAddress
@@ -77,7 +79,11 @@ class IscsiHost:
         self._persistent: list[LoginRequestRecord] = []
         self._identity = HostIdentity(iqn, profile, random_bytes)
         self._claims = PathClaims(profile, on_path=self._path_changed, on_disk=self._disk_changed)
-        self._verifier = PathVerifier(profile.timers, lambda: self._sessions)
+        self._verifier: PathVerifier | PathChecker = (
+            PathVerifier(profile.timers, lambda: self._sessions)
+            if profile.timers.session_restores_path
+            else PathChecker(profile.timers)
+        )
 
     # What the applet shows
 
@@ -240,7 +246,7 @@ class IscsiHost:
         try:
             await session.log_in()
             self._claims.claim(owner, await probe(session.submit))
-            self._verifier.session_logged_on()
+            self._verifier.session_logged_on(owner)
         except (LoginError, CommandFailed, ProbeError, InitiatorError) as error:
             await self._give_up(owner)
             raise InitiatorError(f"log on to {request.target}: {error}", ISDSC_LOGIN_FAILED) from error
@@ -262,9 +268,9 @@ class IscsiHost:
     async def _restore(self, request: LoginRequestRecord) -> str | None:
         timers = self.profile.timers
         complaint: str | None = None
-        for attempt in range(max(1, timers.portal_retry_count)):
+        for attempt in range(max(1, timers.first_login_tries)):
             if attempt:
-                await asyncio.sleep(timers.delay_between_reconnect_ns / SECOND_NS)
+                await asyncio.sleep(timers.reconnect_after_refusal_ns / SECOND_NS)
             try:
                 await self._log_on(request)
             except InitiatorError as error:

@@ -18,9 +18,9 @@ from initiator_model.connection import InitiatorConnection
 from initiator_model.connection_events import ConnectionEnded, ConnectionEvent, LoggedOut, LogoutRequested
 from initiator_model.liveness import PingWatch, RequestWatch
 from initiator_model.login_chain import LoggedIn
-from initiator_model.profiles import SECOND_NS, Timers
 from initiator_model.requests import CompletionKind
 from initiator_model.tasks import Task
+from initiator_model.timers import SECOND_NS, Timers
 from iscsi.constants import LogoutResult, TmfResult
 
 __all__ = ["LOGGED_OUT", "Ending", "LiveConnection"]
@@ -60,7 +60,7 @@ class LiveConnection:
         self._connection = InitiatorConnection(
             logged_in.done,
             cmd_sn=logged_in.cmd_sn,
-            max_pending=timers.max_pending_requests,
+            max_pending=timers.requests_max,
             on_event=self._on_event,
             framer=logged_in.link.framer,
         )
@@ -150,7 +150,7 @@ class LiveConnection:
     def _log_out_as_asked(self, within_s: int) -> None:
         """Async event 1 (RFC 7143 11.9.1): the owner will log in again once this logout is answered."""
         self._on_note(f"the target asks for a logout within {within_s} s")
-        patience_s = self._timers.tcp_disconnect_time_ns / SECOND_NS
+        patience_s = self._timers.logout_ns / SECOND_NS
         self._await_answer(min(within_s or patience_s, patience_s), "the target did not answer the logout it asked for")
         self._connection.log_out()
         self._wake()
@@ -160,8 +160,8 @@ class LiveConnection:
         self._wake()
 
     def _request_expired(self, task: Task) -> None:
-        """TimeOutValue + SrbTimeoutDelta are over: abort the task, or the connection if all of it has been silent."""
-        timeout_s = self._timers.srb_timeout_ns / SECOND_NS
+        """A request's time is over: abort the task, or the connection if all of it has been silent."""
+        timeout_s = self._timers.request_ns / SECOND_NS
         if self._pings.heard_at_s <= task.since_s:
             self._requests.stop()
             self._ended(f"nothing came from the target for the {timeout_s:g} s a request may take")
@@ -174,7 +174,7 @@ class LiveConnection:
         self._wake()
 
     def _await_abort(self) -> None:
-        self._await_answer(self._timers.srb_timeout_delta_ns / SECOND_NS, "ABORT TASK was not answered")
+        self._await_answer(self._timers.abort_ns / SECOND_NS, "ABORT TASK was not answered")
 
     def _abort_answered(self, result: TmfResult) -> None:
         self._aborts -= 1

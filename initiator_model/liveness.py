@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from initiator_model.profiles import SECOND_NS, Timers
 from initiator_model.tasks import Task
+from initiator_model.timers import SECOND_NS, Timers
 
 __all__ = ["Clock", "PingWatch", "RequestWatch"]
 
@@ -36,16 +36,16 @@ class Clock(Protocol):
 
 
 class PingWatch:
-    """Pings after ``nop_out_interval`` of silence; ``dead`` is called when ``nop_out_timeout`` more bring nothing.
+    """Pings after ``ping_interval_ns`` of silence; ``dead`` is called when ``ping_timeout_ns`` more bring nothing.
 
-    The owner calls `heard` whenever bytes arrive. Does nothing when EnableNOPOut is 0.
+    The owner calls `heard` whenever bytes arrive. Does nothing when the interval is 0.
     """
 
     def __init__(self, clock: Clock, timers: Timers, ping: Callable[[], None], dead: Callable[[str], None]) -> None:
         self._clock = clock
-        self._interval_s = timers.nop_out_interval_ns / SECOND_NS
-        self._timeout_s = timers.nop_out_timeout_ns / SECOND_NS
-        self._enabled = bool(timers.enable_nop_out)
+        self._interval_s = timers.ping_interval_ns / SECOND_NS
+        self._timeout_s = timers.ping_timeout_ns / SECOND_NS
+        self._enabled = bool(timers.ping_interval_ns)
         self._ping = ping
         self._dead = dead
         self._timer: _Handle | None = None
@@ -81,7 +81,7 @@ class PingWatch:
 
 
 class RequestWatch:
-    """Calls ``expired`` with each task that has been under way for TimeOutValue + SrbTimeoutDelta.
+    """Calls ``expired`` with each task that has been under way for ``request_ns``.
 
     ``oldest`` names the next task to look at. ``expired`` must complete it, have it aborted, or stop this watch.
     """
@@ -90,7 +90,7 @@ class RequestWatch:
         self, clock: Clock, timers: Timers, oldest: Callable[[], Task | None], expired: Callable[[Task], None]
     ) -> None:
         self._clock = clock
-        self._timeout_s = timers.srb_timeout_ns / SECOND_NS
+        self._timeout_s = timers.request_ns / SECOND_NS
         self._oldest = oldest
         self._expired = expired
         self._timer: _Handle | None = None

@@ -111,6 +111,7 @@ class LogicalIo:
         "number",
         "operation",
         "request",
+        "requeues",
         "retries",
         "size_bytes",
         "timer",
@@ -135,8 +136,9 @@ class LogicalIo:
         self.attempt: Attempt | None = None  # the attempt under way
         self.timer: Timer | None = None  # of a retry that is waiting
         self.attempts = 0
-        self.retries = 0  # counted against RetryCount
+        self.retries = 0  # counted against the stack's limit
         self.class_retries = 0
+        self.requeues = 0  # sent again to a device that was busy; these do not count as attempts
         self.may_have_run = False  # some attempt ended without saying that it changed nothing
 
 

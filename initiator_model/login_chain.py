@@ -18,7 +18,7 @@ from typing import Final
 
 from initiator_model.connector import Connector, words
 from initiator_model.link import Link
-from initiator_model.profiles import SECOND_NS, Timers
+from initiator_model.timers import SECOND_NS, Timers
 from iscsi.chap import ChapCredentials
 from iscsi.constants import LoginStatus
 from iscsi.discovery import TargetAddress
@@ -52,15 +52,19 @@ class LoginError(Exception):
 
     ``status`` is the target's, None when it did not say. ``start_over`` is True when the last hop was the destination
     of a redirect and could not be reached or did not answer: whoever redirected may choose better next time.
+    ``silent`` is True when it ended because time was up.
     """
 
-    def __init__(self, reason: str, hops: tuple[Hop, ...], status: LoginStatus | None, start_over: bool) -> None:
+    def __init__(
+        self, reason: str, hops: tuple[Hop, ...], status: LoginStatus | None, start_over: bool, silent: bool = False
+    ) -> None:
         chain = "; ".join(f"{hop.local or '?'} -> {hop.remote}: {hop.status}" for hop in hops)
         super().__init__(f"{reason} ({chain})" if len(hops) > 1 else reason)
         self.reason = reason
         self.hops = hops
         self.status = status
         self.start_over = start_over
+        self.silent = silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,8 @@ async def log_in(
             ended(link.local, words(error))
             broken = isinstance(error, RemoteProtocolError)
             reason = f"login at {address.redirect_value} failed: {words(error)}"
-            raise LoginError(reason, tuple(hops), None, via is not None and not broken) from error
+            start_over, silent = via is not None and not broken, isinstance(error, TimeoutError)
+            raise LoginError(reason, tuple(hops), None, start_over, silent) from error
         except BaseException:
             link.abort("the login was given up")
             raise
@@ -165,13 +170,16 @@ async def _one_hop(
         mutual_chap=terms.mutual_chap,
         random_bytes=random_bytes,
     )
-    connect_s = terms.timers.tcp_connect_time_ns / SECOND_NS
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    connect_s = terms.timers.connect_ns / SECOND_NS
     try:
         async with asyncio.timeout(connect_s):
             await connector.connect(lambda: link, (address.host, address.port), terms.source)
     except TimeoutError as error:  # ours, or the network's own
         raise TimeoutError(str(error) or f"no TCP connection within {connect_s:g} s") from None
-    answer_s = terms.timers.wmi_request_timeout_ns / SECOND_NS
+    connected_in_ns = round((loop.time() - began_s) * SECOND_NS)
+    answer_s = terms.timers.login_ns(connected_in_ns) / SECOND_NS
     try:
         async with asyncio.timeout(answer_s):
             return await _exchange(link, login)

@@ -16,7 +16,8 @@ from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorErro
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import LoadBalancePolicy, PathWish
-from initiator_model.profiles import SECOND_NS, Profile
+from initiator_model.profiles import Profile
+from initiator_model.timers import SECOND_NS
 
 __all__ = ["ADAPTER_PORT", "PathClaims"]
 
@@ -69,7 +70,12 @@ class PathClaims:
             claimed.disk.path_failed(path, why)
 
     def back(self, owner: HostSession) -> None:
-        """The session works again, perhaps from another port and at another portal. A disk that is gone comes anew."""
+        """The session works again, perhaps from another port and at another portal. A disk that is gone comes anew.
+
+        Where a checker restores paths, it will find this one well.
+        """
+        if not self._profile.timers.session_restores_path:
+            return
         why = f"session is back: {owner.session.local} -> {owner.session.remote}"
         for index, (claimed, path) in enumerate(owner.paths):
             if claimed.disk.gone:
@@ -120,6 +126,7 @@ class PathClaims:
         disk = MpioDisk(
             dsm=dsm,
             timers=self._profile.timers,
+            errors=self._profile.errors,
             blocks=unit.capacity.blocks,
             block_size=unit.capacity.block_size,
             lun=unit.lun,

@@ -1,4 +1,4 @@
-"""MPIO's own look at its paths, beside what sessions and failing requests tell it.
+"""Windows MPIO's own look at its paths, beside what sessions and failing requests tell it.
 
 A path can be failed while its session is fine: the DSM took an error for the path's. Nothing of the session's would
 ever bring it back, so MPIO tries such paths every recovery interval (PathRecoveryInterval, or twice PDORemovePeriod).
@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from initiator_model.host_records import ClaimedDisk, HostSession
 from initiator_model.paths import Path, PathState
-from initiator_model.profiles import SECOND_NS, Timers
 from initiator_model.session_events import SessionState
+from initiator_model.timers import SECOND_NS, Timers
 
 __all__ = ["PathVerifier"]
 
@@ -23,14 +23,14 @@ class PathVerifier:
     """Verifies the paths of one host. ``sessions`` are asked for whenever the working paths are due."""
 
     def __init__(self, timers: Timers, sessions: Callable[[], Sequence[HostSession]]) -> None:
-        self._period_s = timers.path_verification_period_ns / SECOND_NS if timers.path_verify_enabled else None
-        self._recovery_s = timers.recovery_interval_ns / SECOND_NS
+        self._period_s = timers.check_ns / SECOND_NS if timers.check_ns else None
+        self._recovery_s = timers.recovery_ns / SECOND_NS
         self._sessions = sessions
         self._tasks: dict[int, asyncio.Task[None]] = {}  # by number, in the order they were started
         self._started = 0
         self._periodic = False
 
-    def session_logged_on(self) -> None:
+    def session_logged_on(self, owner: HostSession) -> None:
         """There is something to verify."""
         if self._period_s is not None and not self._periodic:
             self._periodic = True

@@ -1,125 +1,35 @@
-"""A host's timers and habits as data: which Windows, which initiator.
+"""Which host: a stack's timers, habits and error rows as data.
 
-Numbers are the registry defaults of the Microsoft initiator and of MPIO, under the names Microsoft gives them, in
-integer nanoseconds. A scenario may override any of them by name. Two profiles:
+    ms-iscsi-2.07            Windows Server 2003 R2 SP2, the 2.07 initiator, whose own DSM starts with Fail Over Only
+    msdsm-2008               Windows Server 2008, whose in-box DSM starts with Round Robin on a symmetric array
+    msdsm-2012               Windows Server 2012 and later: the same, and its paths are verified
+    linux-dm-multipath       open-iscsi and dm-multipath as they come: a path group for each path
+    linux-dm-multipath-eql   the same with multipath-tools' built-in EQLOGIC entry: one group, service-time, queueing
+    esxi                     ESXi's software iSCSI adapter with its native multipathing, claimed as an EqualLogic
 
-    ms-iscsi-2.07   Windows Server 2003 R2 SP2 with the 2.07 initiator, whose own DSM starts with Fail Over Only
-    msdsm-2008      Windows Server 2008 and later, whose in-box DSM starts with Round Robin on a symmetric array
-
-The 2.07 initiator's defaults are not on record; its profile carries those of 2008 (unverified). So are, in both, the
-period and patience of the NOP-Out ping, the class driver's retries, Time2Wait, Time2Retain and MaxOutstandingR2T.
+The 2.07 initiator's defaults are not on record; its profile carries those of 2008 (unverified). Where the numbers come
+from, and which are unverified, each stack's file in `timers` says, and docs/profiles.md in one table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
+from initiator_model.errors import ErrorTable
+from initiator_model.errors.esxi import ESXI
+from initiator_model.errors.linux import LINUX
+from initiator_model.errors.msdsm import MSDSM
 from initiator_model.policies import FailBack, LoadBalancePolicy
-from initiator_model.policies.catalog import SelectorOptions
+from initiator_model.policies.catalog import SelectorOptions, policy_named
+from initiator_model.timers import Timers
+from initiator_model.timers.esxi import EsxiTimers
+from initiator_model.timers.linux import LinuxTimers
+from initiator_model.timers.microsoft import MicrosoftTimers
 
-__all__ = ["PROFILES", "SECOND_NS", "OfferedKeys", "Profile", "Timers", "profile_named"]
-
-SECOND_NS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Timers:
-    """The timers and retry limits the host acts on. Nanoseconds end in `_ns`; flags are 0 or 1; the rest count.
-
-    Windows has more (DiskPathCheckInterval, IPSecConfigTimeout, NetworkReadyRetryCount, MaxTransferLength): what they
-    govern is not modeled, and a timer that did nothing would only mislead.
-    """
-
-    # MPIO (Services\\mpio\\Parameters)
-    path_verify_enabled: int = 0  # 1: failed and healthy paths are checked with TEST UNIT READY
-    path_verification_period_ns: int = 30 * SECOND_NS
-    pdo_remove_period_ns: int = 20 * SECOND_NS  # how long the disk outlives its last path
-    retry_count: int = 3
-    retry_interval_ns: int = 1 * SECOND_NS
-    use_custom_path_recovery_interval: int = 0
-    path_recovery_interval_ns: int = 40 * SECOND_NS
-    # The disk class driver
-    disk_timeout_ns: int = 60 * SECOND_NS  # TimeOutValue: what one request is given
-    class_retry_count: int = 8
-    class_retry_interval_ns: int = 1 * SECOND_NS
-    # The iSCSI initiator (its instance key, Parameters)
-    link_down_time_ns: int = 15 * SECOND_NS  # how long requests are held after a session is lost, with MPIO
-    max_request_hold_time_ns: int = 60 * SECOND_NS  # the same for disks without MPIO
-    srb_timeout_delta_ns: int = 15 * SECOND_NS  # added to the class driver's timeout
-    enable_nop_out: int = 0
-    nop_out_interval_ns: int = 5 * SECOND_NS  # silence before a ping
-    nop_out_timeout_ns: int = 5 * SECOND_NS  # silence after it
-    delay_between_reconnect_ns: int = 5 * SECOND_NS
-    max_connection_retries: int = 0xFFFF_FFFF  # for ever
-    tcp_connect_time_ns: int = 15 * SECOND_NS
-    tcp_disconnect_time_ns: int = 15 * SECOND_NS
-    wmi_request_timeout_ns: int = 30 * SECOND_NS
-    portal_retry_count: int = 5
-    max_pending_requests: int = 255  # outstanding requests of one session
-
-    @property
-    def srb_timeout_ns(self) -> int:
-        """How long one request may take before the initiator gives it up."""
-        return self.disk_timeout_ns + self.srb_timeout_delta_ns
-
-    @property
-    def recovery_interval_ns(self) -> int:
-        """How often MPIO tries lost paths: its own interval if enabled, else twice PDORemovePeriod (unverified)."""
-        if self.use_custom_path_recovery_interval:
-            return self.path_recovery_interval_ns
-        return 2 * self.pdo_remove_period_ns
-
-    def overridden(self, overrides: Mapping[str, int]) -> Timers:
-        """A copy with some values replaced. Names are field names, durations with or without their `_ns`.
-
-        Raises:
-            ValueError: an unknown name (the message lists the known ones), a flag not 0 or 1, or less than
-                `least_value` allows.
-        """
-        known = {item.name: item.name for item in fields(self)}
-        known |= {name.removesuffix("_ns"): name for name in known}
-        unknown = [name for name in overrides if name not in known]
-        if unknown:
-            names = ", ".join(item.name.removesuffix("_ns") for item in fields(self))
-            raise ValueError(f"no timer named {', '.join(map(repr, unknown))}; there are: {names}")
-        values: dict[str, int] = {}
-        for name, value in overrides.items():
-            if known[name] in _FLAGS and value not in (0, 1):
-                raise ValueError(f"timer {name} is a switch, 0 or 1, and was given {value}")
-            least = least_value(known[name])
-            if value < least:
-                raise ValueError(
-                    f"timer {name} is at least {least}{' ns' if known[name].endswith('_ns') else ''}: {value}"
-                )
-            values[known[name]] = int(value)
-        return replace(self, **values)
-
-
-_PERIODS: Final = (
-    "path_verification_period_ns",
-    "path_recovery_interval_ns",
-    "pdo_remove_period_ns",
-    "disk_timeout_ns",
-    "nop_out_interval_ns",
-    "nop_out_timeout_ns",
-    "delay_between_reconnect_ns",
-    "tcp_connect_time_ns",
-    "tcp_disconnect_time_ns",
-    "wmi_request_timeout_ns",
-)
-"""What is done again and again at such a distance, or given up after so long, cannot be no time at all."""
-_AT_LEAST_ONE: Final = ("portal_retry_count", "max_pending_requests")
-
-
-def least_value(field: str) -> int:
-    """The smallest value a field of `Timers` may be given: 1 ms for a period, 1 for some counts, else 0."""
-    return SECOND_NS // 1000 if field in _PERIODS else 1 if field in _AT_LEAST_ONE else 0
-
-
-_FLAGS: Final = ("path_verify_enabled", "use_custom_path_recovery_interval", "enable_nop_out")
+__all__ = ["PROFILES", "OfferedKeys", "Profile", "profile_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +63,8 @@ class Profile:
     options: SelectorOptions  # what is set beside the policy unless an administrator says otherwise
     tcp_profile: str  # name of the TCP behaviour in the simulated world
     isid_prefix: bytes  # first four of the six ISID bytes: enterprise number format, Microsoft's number 311
-    timers: Timers = field(default_factory=Timers)
+    timers: Timers = field(default_factory=MicrosoftTimers)
+    errors: ErrorTable = MSDSM
     offered: OfferedKeys = field(default_factory=OfferedKeys)
 
     def default_policy(self, *, symmetric: bool = True) -> LoadBalancePolicy:
@@ -166,32 +77,85 @@ class Profile:
 
 
 _MICROSOFT_ISID: Final = bytes.fromhex("40000137")
+_OPEN_ISCSI_ISID: Final = bytes.fromhex("00023d00")  # OUI format, 00-02-3d, which ESXi's initiator has, too
 
-PROFILES: Final = MappingProxyType(
-    {
-        profile.name: profile
-        for profile in (
-            Profile(
-                name="ms-iscsi-2.07",
-                title="Windows Server 2003 R2 SP2, Microsoft iSCSI initiator 2.07",
-                dsm_name="Microsoft iSCSI DSM",
-                symmetric_policy=LoadBalancePolicy.FAIL_OVER_ONLY,
-                options=SelectorOptions(fail_back=FailBack.DESIRED),
-                tcp_profile="windows-2003",
-                isid_prefix=_MICROSOFT_ISID,
-            ),
-            Profile(
-                name="msdsm-2008",
-                title="Windows Server 2008 and later, in-box initiator and DSM",
-                dsm_name="Microsoft DSM",
-                symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
-                options=SelectorOptions(fail_back=FailBack.DESIRED),
-                tcp_profile="windows-2012",
-                isid_prefix=_MICROSOFT_ISID,
-            ),
-        )
-    }
+_OPEN_ISCSI_KEYS: Final = OfferedKeys(
+    max_recv_data_segment_length=262_144,
+    max_burst_length=16_776_192,
+    first_burst_length=262_144,
+    default_time2wait=2,
+    default_time2retain=0,
+    max_outstanding_r2t=1,
 )
+
+_ALL: Final = (
+    Profile(
+        name="ms-iscsi-2.07",
+        title="Windows Server 2003 R2 SP2, Microsoft iSCSI initiator 2.07",
+        dsm_name="Microsoft iSCSI DSM",
+        symmetric_policy=LoadBalancePolicy.FAIL_OVER_ONLY,
+        options=SelectorOptions(fail_back=FailBack.DESIRED),
+        tcp_profile="windows-2003",
+        isid_prefix=_MICROSOFT_ISID,
+    ),
+    Profile(
+        name="msdsm-2008",
+        title="Windows Server 2008, in-box initiator and DSM",
+        dsm_name="Microsoft DSM",
+        symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
+        options=SelectorOptions(fail_back=FailBack.DESIRED),
+        tcp_profile="windows-2012",
+        isid_prefix=_MICROSOFT_ISID,
+    ),
+    Profile(
+        name="msdsm-2012",
+        title="Windows Server 2012 and later, in-box initiator and DSM",
+        dsm_name="Microsoft DSM",
+        symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
+        options=SelectorOptions(fail_back=FailBack.DESIRED),
+        tcp_profile="windows-2012",
+        isid_prefix=_MICROSOFT_ISID,
+        timers=MicrosoftTimers(path_verify_enabled=1),
+    ),
+    Profile(
+        name="linux-dm-multipath",
+        title="Linux, open-iscsi 2.1 and dm-multipath with multipathd's defaults",
+        dsm_name="device-mapper multipath",
+        symmetric_policy=policy_named("dm-service-time"),
+        options=SelectorOptions(grouping="failover", failback="manual"),
+        tcp_profile="linux",
+        isid_prefix=_OPEN_ISCSI_ISID,
+        timers=LinuxTimers(),
+        errors=LINUX,
+        offered=_OPEN_ISCSI_KEYS,
+    ),
+    Profile(
+        name="linux-dm-multipath-eql",
+        title="Linux, open-iscsi 2.1 and dm-multipath with the built-in EQLOGIC entry",
+        dsm_name="device-mapper multipath",
+        symmetric_policy=policy_named("dm-service-time"),
+        options=SelectorOptions(grouping="multibus", failback="manual"),
+        tcp_profile="linux",
+        isid_prefix=_OPEN_ISCSI_ISID,
+        timers=LinuxTimers(no_path_retry=30),
+        errors=LINUX,
+        offered=_OPEN_ISCSI_KEYS,
+    ),
+    Profile(
+        name="esxi",
+        title="ESXi, software iSCSI adapter with port binding, VMW_SATP_EQL",
+        dsm_name="NMP",
+        symmetric_policy=policy_named("vmw-rr"),
+        options=SelectorOptions(),
+        tcp_profile="linux",  # (unverified): ESXi's own stack descends from BSD's
+        isid_prefix=_OPEN_ISCSI_ISID,
+        timers=EsxiTimers(),
+        errors=ESXI,
+        offered=_OPEN_ISCSI_KEYS,
+    ),
+)
+
+PROFILES: Final = MappingProxyType({profile.name: profile for profile in _ALL})
 
 
 def profile_named(name: str) -> Profile:

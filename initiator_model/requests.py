@@ -2,7 +2,7 @@
 
 Windows has the same seam between the MPIO disk and the port driver: an SRB goes down, and it comes back with an SRB
 status, a SCSI status when the device answered, and sense data when it complained. The names of `CompletionKind` are
-those of the NT and SRB status codes the DSM looks at (see `error_classes`), because what a path failure *is* to MPIO
+those of the NT and SRB status codes the DSM looks at (see `errors`), because what a path failure *is* to MPIO
 is decided by exactly these names.
 
 Both classes are plain slotted classes and not frozen dataclasses: one of each is built for every I/O, and a frozen

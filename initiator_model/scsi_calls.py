@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from initiator_model.error_classes import words
+from initiator_model.errors import words
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from iscsi import scsi
 from iscsi.constants import ScsiStatus, SenseKey

@@ -22,11 +22,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from initiator_model.connector import Connector
 from initiator_model.live_connection import Ending, LiveConnection
 from initiator_model.login_chain import HOP_LIMIT, Hop, LoggedIn, LoginError, LoginTerms, log_in
-from initiator_model.profiles import SECOND_NS
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from initiator_model.scsi_calls import Submit, test_unit_ready
 from initiator_model.session_events import SessionObserver, SessionState
 from initiator_model.tasks import Done, Task
+from initiator_model.timers import SECOND_NS
 from iscsi.discovery import TargetAddress
 from iscsi.negotiation import SessionParameters
 
@@ -74,8 +74,10 @@ class IscsiSession:
         self._connector = connector
         self._random_bytes = random_bytes
         self._hop_limit = hop_limit
-        self._hold_s = (timers.link_down_time_ns if multipath else timers.max_request_hold_time_ns) / SECOND_NS
-        self._delay_s = timers.delay_between_reconnect_ns / SECOND_NS
+        self._hold_s = timers.hold_ns(multipath=multipath) / SECOND_NS
+        self._first_delay_s = timers.first_reconnect_ns / SECOND_NS
+        self._delay_s = timers.reconnect_after_refusal_ns / SECOND_NS
+        self._delay_after_silence_s = timers.reconnect_after_silence_ns / SECOND_NS
         self._loop: asyncio.AbstractEventLoop
         self._live: LiveConnection | None = None
         self._held: deque[Task] = deque()
@@ -128,7 +130,7 @@ class IscsiSession:
         if self._live is not None:
             self._logged_out = self._loop.create_future()
             self._live.log_out()
-            patience_s = self.terms.timers.tcp_disconnect_time_ns / SECOND_NS
+            patience_s = self.terms.timers.logout_ns / SECOND_NS
             try:
                 async with asyncio.timeout(patience_s):
                     await self._logged_out
@@ -205,22 +207,28 @@ class IscsiSession:
             self._hold_until_s = now_s + self._hold_s  # a connection that dies unused does not start the clock anew
         self._enter(SessionState.RECOVERING, ending.why)
         self._hold_timer = self._loop.call_at(self._hold_until_s, self._hold_is_over)
-        pause_s = 0.0 if ending.logged_out else max(self._delay_s, live.params.default_time2wait, ending.wait_s)
+        pause_s = 0.0 if ending.logged_out else max(self._first_delay_s, live.params.default_time2wait, ending.wait_s)
         self._recovery = self._loop.create_task(self._recover(pause_s))
 
     async def _recover(self, pause_s: float) -> None:
         """Reconnect through the original portal until it works, MaxConnectionRetries times."""
-        for _ in range(self.terms.timers.max_connection_retries):
+        for _ in range(self.terms.timers.reconnects_max):
             await asyncio.sleep(pause_s)
             pause_s = self._delay_s
             try:
                 logged_in = await self._log_in()
             except LoginError as error:
                 self._note(f"reconnect: {error}")
+                pause_s = self._delay_after_silence_s if error.silent else self._delay_s
                 continue
             if self.state is SessionState.RECOVERING:
                 self._recovery = None
                 self._resume(logged_in, "reconnected in time")
+                return
+            if not self.terms.timers.session_restores_path:
+                self._recovery = None
+                self._resume(logged_in, "reconnected")
+                self.observer.on_back(self)
                 return
             live = self._adopt(logged_in)
             live.open()

@@ -18,8 +18,8 @@ from initiator_model.disk import IoResult, LogicalIo, MpioDisk, Operation, Outco
 from initiator_model.dsm import Dsm, PolicyRequest
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy
-from initiator_model.profiles import Timers
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
+from initiator_model.timers.microsoft import MicrosoftTimers
 from iscsi.constants import ScsiStatus
 from tests.support.paths_by_hand import LOST, HandClock, complaint, good, new_path
 
@@ -65,7 +65,7 @@ class DiskMachine(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from([FOO, RR]), paths=st.integers(1, 3))
     def start(self, policy: LoadBalancePolicy, paths: int) -> None:
-        self.disk = MpioDisk(dsm=Dsm(policy), timers=Timers(), blocks=64, call_later=self.clock.call_later)
+        self.disk = MpioDisk(dsm=Dsm(policy), timers=MicrosoftTimers(), blocks=64, call_later=self.clock.call_later)
         self.disk.on_attempt = self.on_attempt
         for _ in range(paths):
             self.add_path()

@@ -81,8 +81,10 @@ class DsmMachine(RuleBasedStateMachine):
         if self.dsm.policy is RRWS:
             assert (path.state is ACTIVE) is (path.desired_state is ACTIVE and path.can_be_active)
             return
-        asked = path.preferred and self.dsm.fail_back is not FailBack.NONE
-        asked |= path.desired_state is ACTIVE and self.dsm.fail_back is FailBack.DESIRED and not before.preferred
+        asked = path.preferred and self.dsm.options.fail_back is not FailBack.NONE
+        asked |= (
+            path.desired_state is ACTIVE and self.dsm.options.fail_back is FailBack.DESIRED and not before.preferred
+        )
         assert self.active() is (path if asked else before)
 
     @rule(data=st.data(), policy=st.sampled_from([FOO, RR, RRWS, WP]))

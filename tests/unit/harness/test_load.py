@@ -156,7 +156,7 @@ def test_addresses_lie_in_the_subnet_and_are_not_its_ends(tables: Tables) -> Non
 def test_timers_are_those_of_the_profile(tables: Tables) -> None:
     tables["hosts"][0]["timers"] = {"link_down_tme": "15s", "disk_timeout": 60, "retry_count": "3s"}
     assert mistakes(tables) == [
-        ("hosts[0].timers.link_down_tme", 'unknown timer: did you mean "link_down_time"?'),
+        ("hosts[0].timers.link_down_tme", 'unknown timer of ms-iscsi-2.07: did you mean "link_down_time"?'),
         ("hosts[0].timers.disk_timeout", 'expected a duration such as "15s", got 60'),
         ("hosts[0].timers.retry_count", 'expected a whole number, or true or false for a switch, got "3s"'),
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.patience import longest_io_ns
-from initiator_model.profiles import SECOND_NS, Timers, profile_named
+from initiator_model.profiles import profile_named
+from initiator_model.timers import SECOND_NS
+from initiator_model.timers.microsoft import MicrosoftTimers
 from tests.support.runs import LOGINS, NICS, run, two_paths, workload
 
 
@@ -14,8 +16,8 @@ def test_every_retry_and_every_timer_is_in_it() -> None:
 
 
 def test_shorter_timers_make_it_shorter() -> None:
-    assert longest_io_ns(Timers(class_retry_count=0)) < longest_io_ns(Timers())
-    assert longest_io_ns(Timers(disk_timeout_ns=SECOND_NS)) < longest_io_ns(Timers())
+    assert longest_io_ns(MicrosoftTimers(class_retry_count=0)) < longest_io_ns(MicrosoftTimers())
+    assert longest_io_ns(MicrosoftTimers(disk_timeout_ns=SECOND_NS)) < longest_io_ns(MicrosoftTimers())
 
 
 def test_a_run_waits_for_io_that_the_host_still_retries() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from harness.load import scenario_from
 from harness.stall_causes import StallCauses, tcp_give_up_ns, tcp_option_bytes
-from initiator_model.profiles import SECOND_NS, Profile, profile_named
+from initiator_model.profiles import Profile, profile_named
+from initiator_model.timers import SECOND_NS
 from sim.net.segment import TIMESTAMP_OPTION_BYTES
 from sim.net.tcp_profiles import profile as tcp_profile
 from tests.support.runs import NICS, PORTALS, Tables, two_paths

@@ -10,8 +10,8 @@ from initiator_model.dispatch import ATTEMPTS_MAX
 from initiator_model.dsm import Dsm, PolicyRequest
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy
-from initiator_model.profiles import Timers
 from initiator_model.requests import Completion, CompletionKind
+from initiator_model.timers.microsoft import MicrosoftTimers
 from iscsi import scsi
 from iscsi.constants import ScsiStatus
 from tests.support.paths_by_hand import LOST, HandClock, HandSession, complaint, good, new_path
@@ -26,7 +26,7 @@ class Bench:
         self.clock = HandClock()
         self.disk = MpioDisk(
             dsm=Dsm(policy),
-            timers=Timers(),
+            timers=MicrosoftTimers(),
             blocks=1 << 20,
             call_later=self.clock.call_later,
             queue_limit=queue_limit,
@@ -213,7 +213,7 @@ def test_the_period_starts_with_the_loss_of_the_last_path_not_with_the_first_req
 
 def test_a_unit_attention_is_retried_after_an_interval_at_most_three_times() -> None:
     bench = Bench(1)
-    bench.disk.timers = Timers(class_retry_count=0)
+    bench.disk.timers = MicrosoftTimers(class_retry_count=0)
     bench.read()
     for _ in range(3):
         bench.sessions[0].answer(complaint(6, 0x29, 0))
@@ -231,7 +231,7 @@ def test_a_unit_attention_is_retried_after_an_interval_at_most_three_times() -> 
 
 def test_each_repeat_by_the_class_driver_has_its_own_retries() -> None:
     bench = Bench(1)
-    bench.disk.timers = Timers(class_retry_count=1)
+    bench.disk.timers = MicrosoftTimers(class_retry_count=1)
     bench.read()
     while not bench.results:
         bench.sessions[0].answer(complaint(6, 0x29, 0))

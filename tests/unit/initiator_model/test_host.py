@@ -282,7 +282,7 @@ class TestPaths:
             claimed = await bench.two_paths()
             path = claimed.disk.dsm.paths[1]
             claimed.disk.path_failed(path, "an error was taken for the path's")
-            await asyncio.sleep(PROFILE.timers.recovery_interval_ns / 1e9 + 1)
+            await asyncio.sleep(PROFILE.timers.recovery_ns / 1e9 + 1)
             assert path.state is STANDBY
 
         Bench().play(scenario)
@@ -391,7 +391,7 @@ class TestLogOffAndReboot:
             bench.server.close()
             (complaint,) = await bench.machine.boot()
             assert "refused" in complaint
-            assert len([hop for hop in bench.log.hops if "refused" in hop]) == PROFILE.timers.portal_retry_count
+            assert len([hop for hop in bench.log.hops if "refused" in hop]) == PROFILE.timers.first_login_tries
 
         Bench().play(scenario)
 

@@ -32,9 +32,9 @@ TERMS = LoginTerms(
 )
 TO_PORTAL_0 = Redirect(TargetAddress(PORTALS[0]))
 TO_PORTAL_1 = Redirect(TargetAddress(PORTALS[1]))
-LINK_DOWN_S = PROFILE.timers.link_down_time_ns / 1e9
-DELAY_S = PROFILE.timers.delay_between_reconnect_ns / 1e9
-SRB_S = PROFILE.timers.srb_timeout_ns / 1e9
+LINK_DOWN_S = PROFILE.timers.hold_ns(multipath=True) / 1e9
+DELAY_S = PROFILE.timers.first_reconnect_ns / 1e9
+SRB_S = PROFILE.timers.request_ns / 1e9
 
 
 class Log(SessionObserver):

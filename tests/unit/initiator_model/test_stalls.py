@@ -2,8 +2,9 @@
 
 import pytest
 
-from initiator_model.profiles import SECOND_NS, profile_named
+from initiator_model.profiles import profile_named
 from initiator_model.stalls import StallCause, expected_stall_ns, stall_bounds
+from initiator_model.timers import SECOND_NS
 
 PROFILE = profile_named("ms-iscsi-2.07")
 
@@ -13,13 +14,23 @@ PROFILE = profile_named("ms-iscsi-2.07")
     [
         (StallCause.CARRIER_LOST, 15, 15),
         (StallCause.FIN_OR_RST, 15, 15),
-        (StallCause.SILENT_NOP_ON, 20, 25),
-        (StallCause.SILENT_NOP_OFF, 90, 90),
+        (StallCause.SILENT_PINGED, 20, 25),
+        (StallCause.SILENT, 90, 90),
     ],
 )
 def test_default_timers(cause: StallCause, least_s: int, most_s: int) -> None:
-    assert stall_bounds(PROFILE, cause) == (least_s * SECOND_NS, most_s * SECOND_NS)
-    assert expected_stall_ns(PROFILE, cause) == most_s * SECOND_NS
+    profile = PROFILE.with_timers({"enable_nop_out": 1}) if cause is StallCause.SILENT_PINGED else PROFILE
+    assert stall_bounds(profile, cause) == (least_s * SECOND_NS, most_s * SECOND_NS)
+    assert expected_stall_ns(profile, cause) == most_s * SECOND_NS
+
+
+def test_the_chain_of_linux() -> None:
+    """Ping, its answer, and fast_io_fail_tmo; a reconnect waits for Time2Wait, and its retry for nothing."""
+    linux = profile_named("linux-dm-multipath")
+    assert stall_bounds(linux, StallCause.SILENT_PINGED) == (10 * SECOND_NS, 15 * SECOND_NS)
+    alone = linux.with_timers({"fast_io_fail_tmo": 0})
+    assert expected_stall_ns(alone, StallCause.SILENT_PINGED) == 130 * SECOND_NS
+    assert expected_stall_ns(linux, StallCause.SILENT_PINGED, reconnects=True, time2wait_s=2) == 12 * SECOND_NS
 
 
 def test_a_reconnect_ends_the_hold_early() -> None:
@@ -29,11 +40,11 @@ def test_a_reconnect_ends_the_hold_early() -> None:
 
 
 def test_tcp_may_give_up_before_the_request_does() -> None:
-    stall_ns = expected_stall_ns(PROFILE, StallCause.SILENT_NOP_OFF, tcp_give_up_ns=20 * SECOND_NS)
+    stall_ns = expected_stall_ns(PROFILE, StallCause.SILENT, tcp_give_up_ns=20 * SECOND_NS)
     assert stall_ns == 35 * SECOND_NS
-    assert expected_stall_ns(PROFILE, StallCause.SILENT_NOP_OFF, tcp_give_up_ns=200 * SECOND_NS) == 90 * SECOND_NS
+    assert expected_stall_ns(PROFILE, StallCause.SILENT, tcp_give_up_ns=200 * SECOND_NS) == 90 * SECOND_NS
 
 
 def test_every_timer_of_the_chain_counts() -> None:
     longer = PROFILE.with_timers({"link_down_time": 35 * SECOND_NS, "srb_timeout_delta": 20 * SECOND_NS})
-    assert expected_stall_ns(longer, StallCause.SILENT_NOP_OFF) == (60 + 20 + 35) * SECOND_NS
+    assert expected_stall_ns(longer, StallCause.SILENT) == (60 + 20 + 35) * SECOND_NS
