@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SCENARIO ?= scenarios/ps100_round_robin.toml
 
-.PHONY: demo test test-linux-host linux-host lint unit bench bench-target fuzz conformance lock peers clean help
+.PHONY: demo test test-linux-host linux-host lint unit bench bench-target fuzz conformance calibration lock peers clean help
 
 help:
 	@echo "make demo    run the PS100 walkthrough in virtual time"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint    ruff, mypy --strict, import-linter"
 	@echo "make bench   the benchmarks, as ratios; bench-target: the target beside istgt and tgt"
 	@echo "make conformance  run libiscsi's suite and write docs/conformance.md"
+	@echo "make calibration  the modeled Linux host beside the real one: docs/calibration.md"
 	@echo "make fuzz    ten minutes of coverage-guided fuzzing (atheris)"
 	@echo "make lock    pin the requirements anew"
 
@@ -55,6 +56,9 @@ bench: .venv/ready
 
 conformance: .venv/ready
 	$(BIN)/python -m tests.interop.conformance_page
+
+calibration: .venv/ready
+	$(BIN)/python -m tests.calibration.page
 
 peers:
 	sh tools/peers.sh

@@ -3,7 +3,8 @@
 Each path has an interval of its own. It starts at `check_ns`, doubles after each good answer up to `check_max_ns`, and
 falls back to the start when the path is bad. A path that the kernel fails is looked at again after `check_ns` at most,
 however long its interval had become. The checker is `tur`: TEST UNIT READY; a path whose session is not logged in is
-down without being asked.
+down without being asked. An answer that takes longer than `PATIENCE_S` leaves the path *pending*, and counts at the
+daemon's next tick, `TICK_S` later.
 
 Source: multipathd/main.c of multipath-tools (`check_path`) and the multipath.conf manual (FACTS E.2).
 """
@@ -11,6 +12,7 @@ Source: multipathd/main.c of multipath-tools (`check_path`) and the multipath.co
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from initiator_model.host_records import ClaimedDisk, HostSession
 from initiator_model.paths import Path, PathState
@@ -19,6 +21,11 @@ from initiator_model.session_events import SessionState
 from initiator_model.timers import SECOND_NS, Timers
 
 __all__ = ["PathChecker"]
+
+PATIENCE_S: Final = 0.001
+"""How long the daemon waits for the checker's thread (libmultipath/checkers/tur.c)."""
+TICK_S: Final = 1.0
+"""How often it looks at pending paths."""
 
 
 class PathChecker:
@@ -94,7 +101,11 @@ class _Watched:
         session = self.owner.session
         complaint: str | None = "its session is not logged in"
         if session.state is SessionState.LOGGED_IN:
+            asked_at_s = self._loop.time()
             complaint = await test_unit_ready(session.submit, self.disk.facts.lun)
+            took_s = self._loop.time() - asked_at_s
+            if took_s > PATIENCE_S:
+                await asyncio.sleep(max(0.0, TICK_S - took_s))
         self._check = None
         if self.gone or self.disk.disk.gone:
             return

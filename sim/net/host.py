@@ -162,7 +162,18 @@ class Host:
         socket = TcpSocket(self, self._endpoint(nic, flow), settle)
         self._sockets[flow] = socket
         socket.open()
+        if self.tcp_profile.neighbour_ns is not None:
+            self.network.loop.call_later(
+                self.tcp_profile.neighbour_ns / 1e9, self._no_neighbour, socket, nic, remote[0]
+            )
         return socket, future
+
+    def _no_neighbour(self, socket: TcpSocket, nic: Nic, remote_ip: str) -> None:
+        """Address resolution has been tried for long enough: is there anyone who answers for the address?"""
+        owner = self.network.switch.ports.get(remote_ip)
+        answered = nic.passing and owner is not None and owner.passing and owner.host.up
+        if socket.endpoint.state is TcpState.SYN_SENT and not answered:
+            socket.disconnect(OSError(errno.EHOSTUNREACH, f"No route to host: nobody answers for {remote_ip}"))
 
     def _endpoint(self, nic: Nic, flow: Flow) -> TcpEndpoint:
         local, remote = flow

@@ -2,7 +2,7 @@
 
 One switch carries the whole storage network, as in an isolated VLAN. It stores and forwards frame by frame at a fixed
 latency, queues without limit in front of a busy port (flow control is on), and knows the owner of each address at once:
-address resolution costs nothing and is never stale.
+address resolution costs nothing and is never stale. That it may fail is the hosts' affair (`TcpProfile.neighbour_ns`).
 """
 
 from __future__ import annotations

@@ -23,7 +23,10 @@ class TcpProfile:
     Retries count retransmissions, so a SYN is sent `syn_retries + 1` times. `window_scale` None means the option is not
     offered and the window ends at 65,535 bytes. `send_buffer_bytes` is what the socket takes before a transport's own
     buffer begins to fill. With `media_sense` a lost carrier takes the address away and its connections are aborted at
-    once; without it the stack waits for answers that do not come.
+    once; without it the stack waits for answers that do not come. `neighbour_ns` is how long address resolution is
+    tried before a connection that is being opened ends with "No route to host"; None: SYNs are sent until their retries are
+    used up. (Linux: three probes a second apart, `mcast_solicit` and `retrans_time_ms` of Documentation/networking/
+    ip-sysctl.rst. What Windows does is not modeled.)
     """
 
     name: str
@@ -44,6 +47,7 @@ class TcpProfile:
     first_port: int
     last_port: int
     media_sense: bool
+    neighbour_ns: int | None = None
 
 
 WINDOWS_2003 = TcpProfile(
@@ -107,6 +111,7 @@ LINUX = TcpProfile(
     first_port=32_768,
     last_port=60_999,
     media_sense=False,
+    neighbour_ns=s(3),
 )
 
 PROFILES: Mapping[str, TcpProfile] = MappingProxyType({each.name: each for each in (WINDOWS_2003, WINDOWS_2012, LINUX)})
