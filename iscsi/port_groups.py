@@ -32,7 +32,7 @@ ALL_STATES_SUPPORTED: Final = 0xCF
 
 
 class AccessState(IntEnum):
-    """ASYMMETRIC ACCESS STATE (SPC-4 table 302)."""
+    """ASYMMETRIC ACCESS STATE (SPC-4 6.37)."""
 
     ACTIVE_OPTIMIZED = 0x0
     ACTIVE_NON_OPTIMIZED = 0x1
@@ -54,7 +54,7 @@ class AccessState(IntEnum):
 
 
 class ChangedBy(IntEnum):
-    """STATUS CODE: what brought a group into its state last (SPC-4 table 303)."""
+    """STATUS CODE: what brought a group into its state last (SPC-4 6.37)."""
 
     NOTHING = 0
     SET_TARGET_PORT_GROUPS = 1

@@ -7,8 +7,8 @@ and its like ask nothing of the medium either.
 Commands do not reach a port that is offline in the standard's sense; one whose interface is there but whose group is
 offline serves what a host needs to find that out.
 
-Source: SPC-4 5.15.2.4.4 (standby), 5.15.2.4.5 (unavailable), 5.15.2.5 (transitioning); the additional sense codes are
-those of SPC-4 table F.2.
+Source: SPC-4 5.15.2.4.4 (standby), 5.15.2.4.5 (unavailable), 5.15.2.5 (transitioning); SPC-4 4.5.6 for the
+additional sense codes.
 """
 
 from __future__ import annotations

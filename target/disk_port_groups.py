@@ -3,7 +3,7 @@
 A host may ask for the primary states that serve or may soon serve; offline is a state of single ports that only the
 operator gives, transitioning is none to ask for, and no state here depends on the LBA.
 
-Source: SPC-4 6.37, 6.45; 5.13.1 for what reservations make of them.
+Source: SPC-4 6.37, 6.45; table 50 for what reservations make of them.
 """
 
 from __future__ import annotations

@@ -28,14 +28,14 @@ SLOW_BYTES = "02 cf 1234 00 02 00 01  0000 0003"
 
 
 def test_the_length_only_header_counts_what_is_behind_it() -> None:
-    """SPC-4 6.37 table 299: RETURN DATA LENGTH, then the descriptors of table 301."""
+    """SPC-4 6.37: RETURN DATA LENGTH, then a descriptor for each group."""
     raw = build_port_groups((FAST, SLOW))
     assert raw == bytes.fromhex("0000 001c" + FAST_BYTES + SLOW_BYTES)
     assert parse_port_groups(raw) == PortGroups((FAST, SLOW))
 
 
 def test_the_extended_header_tells_how_long_a_transition_takes() -> None:
-    """SPC-4 6.37 table 300: FORMAT TYPE 001b, IMPLICIT TRANSITION TIME in seconds."""
+    """SPC-4 6.37: FORMAT TYPE 001b, IMPLICIT TRANSITION TIME in seconds."""
     raw = build_port_groups((FAST, SLOW), transition_s=30)
     assert raw == bytes.fromhex("0000 0020  10 1e 0000" + FAST_BYTES + SLOW_BYTES)
     assert parse_port_groups(raw, extended=True) == PortGroups((FAST, SLOW), 30)
@@ -65,7 +65,7 @@ def test_a_port_knows_its_group() -> None:
 
 
 def test_the_list_of_set_target_port_groups() -> None:
-    """SPC-4 6.45 tables 315 and 316: four reserved bytes, then four for each group."""
+    """SPC-4 6.45: four reserved bytes, then four for each group."""
     raw = build_set_list([(1, AccessState.STANDBY), (0x1234, AccessState.ACTIVE_OPTIMIZED)])
     assert raw == bytes.fromhex("0000 0000  02 00 0001  00 00 1234")
     assert parse_set_list(raw) == ((1, 2), (0x1234, 0))

@@ -235,7 +235,7 @@ def test_inquiry_tells_who_changes_the_states(implicit: bool, explicit: bool, tp
 
 @pytest.mark.parametrize(("nexus", "port", "group"), [(ONE, 1, 1), (TWO, 2, 1), (THREE, 3, 7)])
 def test_page_83h_names_the_group_of_the_port_it_was_asked_through(nexus: Nexus, port: int, group: int) -> None:
-    """SPC-4 7.8.6.7 and 7.8.6.8."""
+    """SPC-4 7.8.6: relative target port and target port group designators."""
     answer = Array().run(nexus, scsi.inquiry(vpd_page=0x83))
     assert isinstance(answer.data, bytes)
     values = {each.kind: each.value for each in parse_device_identification(answer.data)}
