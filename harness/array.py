@@ -10,8 +10,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from harness import scenario as model
+from harness.fields import access_state
 from harness.mistakes import Mistake, ScenarioError
 from iscsi.chap import ChapCredentials, ChapPolicy
+from target.access_config import AccessConfig, PortGroupConfig
 from target.block_file import FileRefused
 from target.config import (
     AccessRule,
@@ -33,6 +35,7 @@ from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.ownership import Ownership
+from target.port_groups import PortGroups
 from target.reservation_memory import RecordFile, ReservationMemory
 from target.snapshot_store import SnapshotStore
 from target.store import LARGE_GRANULE_BYTES, BlockStore, MemoryStore
@@ -81,6 +84,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
         fixed_portal=fixed,
         direct_login=DirectLogin(array.direct_login),
         active_passive=array.active_passive,
+        access=None if array.alua is None else _access(array.alua),
         lun_gone_after_logout_request=array.lun_gone_after_logout_request,
         balancing=Balancing(
             interval_s=array.rebalance_interval_ns / 1e9,
@@ -88,6 +92,20 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
             logout_request_s=array.logout_request_ns // 10**9,
         ),
         limits=limits,
+    )
+
+
+def _access(alua: model.Alua) -> AccessConfig:
+    return AccessConfig(
+        groups=tuple(
+            PortGroupConfig(group.id, group.portals, access_state(group.state), group.preferred)
+            for group in alua.groups
+        ),
+        implicit=alua.implicit,
+        explicit=alua.explicit,
+        failover=alua.failover,
+        transition_s=alua.transition_ns / 1e9,
+        non_optimized_latency_s=alua.non_optimized_latency_ns / 1e9,
     )
 
 
@@ -143,6 +161,9 @@ def lun_map(
     ``memories`` keep persistent reservations through a loss of power; a LUN without one refuses to (APTPL).
     """
     units = {}
+    groups = None
+    if config.access is not None:
+        groups = PortGroups(config.access, tuple(portal.address for portal in config.portals), volume.name)
     for lun in volume.luns:
         units[lun.number] = LogicalUnit.over(
             stores[lun.number],
@@ -153,8 +174,9 @@ def lun_map(
             removable=lun.removable,
             thin=lun.thin,
             memory=memories.get(lun.number),
+            port_groups=groups,
         )
-    return LunMap(units, Ownership() if config.active_passive else None)
+    return LunMap(units, Ownership() if config.active_passive else None, groups)
 
 
 def _lun(lun: model.Lun) -> LunConfig:

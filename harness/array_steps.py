@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from harness.fields import DurationNs, Ip, Label
+from harness.fields import AccessStateName, DurationNs, Ip, Label
 from harness.step_base import HostStep, Step
 
 SECOND_NS = 10**9
@@ -61,6 +61,16 @@ class RequestLogout(HostStep, LogoutStep):
     source: Ip
     volume: Label | None = None
     """Without it: to whatever volume."""
+
+
+class AccessState(Step):
+    """A target port group gives another access to a volume, or to all: an implicit change (ALUA)."""
+
+    do: Literal["access_state"]
+    group: Annotated[int, Field(ge=1, le=0xFFFF)]
+    state: AccessStateName
+    volume: Label | None = None
+    """Without it: every volume."""
 
 
 class ControllerFailover(Step):

@@ -6,7 +6,7 @@ the way in (see `units`) and the same text on the way out, so a scenario made by
 
 import ipaddress
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from harness import units
+from iscsi.port_groups import AccessState
 
 # RFC 3720 3.2.6.3 (and RFC 3980 for naa.): reversed domain of the naming authority, then whatever it likes.
 _ISCSI_NAME = re.compile(
@@ -175,12 +176,23 @@ OfferedSecret = Annotated[SecretStr, AfterValidator(_offered_secret), _AS_WRITTE
 ChapSecret = Annotated[SecretStr, AfterValidator(_good_secret), _AS_WRITTEN]
 """A secret worth the name, as well hidden."""
 
+AccessStateName = Literal[
+    "active-optimized", "active-non-optimized", "standby", "unavailable", "offline", "transitioning"
+]
+"""The states of a target port group."""
+
 Ip = Annotated[str, AfterValidator(_ip)]
 Interface = Annotated[str, AfterValidator(_interface)]
 Subnet = Annotated[str, AfterValidator(_subnet)]
 IscsiName = Annotated[str, AfterValidator(_iscsi_name)]
 Label = Annotated[str, AfterValidator(_label)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def access_state(name: AccessStateName) -> AccessState:
+    """The state of a target port group by its name."""
+    return next(state for state in AccessState if state.words == name)
+
 
 T = TypeVar("T")
 # TOML has arrays only; the array may become a tuple while its items stay strict.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.array_steps import AccessState, ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
 from harness.bench import Bench
+from harness.fields import access_state
 from target.operations import FailoverManner, OperationError
 
 
@@ -33,6 +34,10 @@ async def _request_logout(bench: Bench, step: RequestLogout) -> None:
         operations.request_logout(number, step.within_s)
 
 
+async def _access_state(bench: Bench, step: AccessState) -> None:
+    bench.world.site.operations.access_state(step.group, access_state(step.state), step.volume)
+
+
 async def _controller_failover(bench: Bench, step: ControllerFailover) -> None:
     await bench.world.site.operations.controller_failover(step.gap_ns / 1e9, FailoverManner(step.how))
 
@@ -42,5 +47,6 @@ ARRAY_ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
     Undrain: _undrain,
     Rebalance: _rebalance,
     RequestLogout: _request_logout,
+    AccessState: _access_state,
     ControllerFailover: _controller_failover,
 }

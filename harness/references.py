@@ -26,7 +26,14 @@ Row = Mapping[str, Any]
 def check(raw: Row) -> list[Finding]:
     """Every broken reference of a scenario's raw tables."""
     names = _Names(raw)
-    return [*_duplicates(raw), *_outside_subnet(raw), *_placement(raw, names), *_hosts(raw), *_steps(raw, names)]
+    return [
+        *_duplicates(raw),
+        *_outside_subnet(raw),
+        *_placement(raw, names),
+        *_port_groups(raw, names),
+        *_hosts(raw),
+        *_steps(raw, names),
+    ]
 
 
 def rows(node: object, *keys: str) -> list[tuple[int, Row]]:
@@ -163,6 +170,31 @@ def _placement(raw: Row, names: _Names) -> Iterator[Finding]:
         yield "array.placement.fixed", f'no portal "{fixed}" in array.portals{did_you_mean(fixed, names.portals)}'
 
 
+def _port_groups(raw: Row, names: _Names) -> Iterator[Finding]:
+    """Each portal is in one target port group, and nothing else is; a number is given once."""
+    alua = names.array.get("alua")
+    groups = rows(alua, "groups")
+    numbers: dict[int, Path] = {}
+    grouped: dict[str, Path] = {}
+    for index, group in groups:
+        here: Path = ("array", "alua", "groups", index)
+        number, portals = group.get("id"), group.get("portals")
+        if isinstance(number, int):
+            if number in numbers:
+                yield dotted((*here, "id")), f"there is already a port group {number} at {dotted(numbers[number])}"
+            numbers.setdefault(number, (*here, "id"))
+        yield from _known_each(here, group, "portals", names.portals, "portal")
+        for place, portal in enumerate(portals if isinstance(portals, list) else []):
+            ip, key = _ip_of_any(portal), (*here, "portals", place)
+            if ip in grouped:
+                yield dotted(key), f"{ip} is already in the port group at {dotted(grouped[ip])}"
+            elif ip is not None:
+                grouped[ip] = key
+    missing = [ip for ip in names.portals if ip not in grouped]
+    if groups and missing:
+        yield "array.alua.groups", f"every portal is in one port group; in none: {', '.join(missing)}"
+
+
 def _hosts(raw: Row) -> Iterator[Finding]:
     """What a host's profile says of it: which ports it hands out, which timers it has."""
     for index, host in rows(raw, "hosts"):
@@ -193,12 +225,22 @@ def _steps(raw: Row, names: _Names) -> Iterator[Finding]:
                 yield from _workload_fits(here, step, raw)
                 if step.get("background") is True and (name := _text(step, "name")):
                     background.append(name)
+            case "access_state":
+                yield from _group_there(here, step, names)
             case "stop":
                 yield from _known(here, step, "name", background, "earlier background workload")
             case "expect":
                 for t, that in rows(step, "that"):
                     yield from _fields((*here, "that", t), that, names)
                     yield from _arithmetic((*here, "that", t), that, names)
+
+
+def _group_there(here: Path, step: Row, names: _Names) -> Iterator[Finding]:
+    known = [str(group.get("id")) for _, group in rows(names.array.get("alua"), "groups")]
+    if not known:
+        yield dotted((*here, "do")), "the array has no target port groups: see [array.alua]"
+    elif str(step.get("group")) not in known:
+        yield dotted((*here, "group")), f"no port group {step.get('group')} (known: {', '.join(known)})"
 
 
 def _workload_fits(here: Path, step: Row, raw: Row) -> Iterator[Finding]:

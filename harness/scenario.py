@@ -8,10 +8,11 @@ the unit (`rate = "1Gbit"` is `rate_bits_per_s`).
 import ipaddress
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
+from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
 
 from harness.array_steps import SECOND_NS, LogoutNs
 from harness.fields import (
+    AccessStateName,
     ChapSecret,
     ChapText,
     DurationNs,
@@ -30,10 +31,19 @@ from harness.step_base import Net
 from harness.steps import AnyStep, Workload
 from harness.timer_overrides import as_written
 from iscsi.lun import MAX_LUN
+from target.access_config import MAX_TRANSITION_S
 from target.disk import MAX_SIZE_BYTES
 
 __all__ = ["Access", "Array", "Chap", "FixedPlacement", "Host", "Net", "Network", "Nic", "Scenario", "Volume"]
 
+
+def _access_delay(value: int) -> int:
+    if value > MAX_TRANSITION_S * SECOND_NS:
+        raise ValueError(f"expected at most {MAX_TRANSITION_S:g}s")
+    return value
+
+
+AccessDelayNs = Annotated[DurationNs, AfterValidator(_access_delay)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -151,6 +161,42 @@ Placement = Annotated[
 ]
 
 
+class PortGroup(Table):
+    """A target port group: portals that give the same access to a volume."""
+
+    id: Annotated[int, Field(ge=1, le=0xFFFF)]
+    """Its number; not the portal group tag of iSCSI."""
+    portals: Annotated[Listing[Ip], Field(min_length=1)]
+    state: AccessStateName = "active-optimized"
+    """In which it starts, for every volume."""
+    preferred: bool = False
+    """The PREF bit: the array would rather be used through this group."""
+
+
+class Alua(Table):
+    """Asymmetric logical unit access: the array serves its volumes through some portals better than through others."""
+
+    implicit: bool = True
+    """The array itself changes states (its operator, failover)."""
+    explicit: bool = False
+    """Hosts change states by SET TARGET PORT GROUPS."""
+    failover: bool = False
+    """true: when the last portal of the optimized groups is down, another group becomes optimized."""
+    transition_ns: AccessDelayNs = Field(default=0, alias="transition")
+    """How long a change takes; the group is transitioning meanwhile."""
+    non_optimized_latency_ns: AccessDelayNs = Field(default=0, alias="non_optimized_latency")
+    """How much later a command for the medium is answered through an active-non-optimized group."""
+    groups: Annotated[Listing[PortGroup], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _changed_by_somebody(self) -> Self:
+        if not self.implicit and not self.explicit:
+            raise ValueError("nobody could change a state: expected implicit, explicit or both to be true")
+        if self.failover and not self.implicit:
+            raise ValueError("failover is a change by the array itself, so it wants implicit = true")
+        return self
+
+
 class Array(Table):
     """The array: a group address in front of the portals of its interfaces."""
 
@@ -179,7 +225,15 @@ class Array(Table):
     """true: a defect of firmware 7.x; once asked to log out, a session's commands end LOGICAL UNIT NOT SUPPORTED."""
     active_passive: bool = False
     """true: only the first path of a host may be active, so Round Robin is refused."""
+    alua: Alua | None = None
+    """Without it every portal serves alike."""
     volumes: Annotated[Listing[Volume], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_kind_of_access(self) -> Self:
+        if self.active_passive and self.alua is not None:
+            raise ValueError("active_passive and alua are two ways to say who serves: expected one of them")
+        return self
 
     @model_validator(mode="after")
     def _group_of_kind(self) -> Self:

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.array_steps import AccessState, ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep
 from harness.steps import (
@@ -75,6 +75,8 @@ def _words(step: AnyStep) -> str:
         case RequestLogout():
             volume = f" from {step.volume}" if step.volume else ""
             return f"Array: ask {step.source} to log out{volume}{_within(step)}"
+        case AccessState():
+            return f"Array: port group {step.group} becomes {step.state}{f' for {step.volume}' if step.volume else ''}"
         case ControllerFailover():
             return f"Array: controller failover, {format_duration(step.gap_ns)} until the other one serves ({step.how})"
         case Wait():

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from harness.array_steps import ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.array_steps import AccessState, ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
 from harness.checks_model import Check
 from harness.fields import (
     ChapText,
@@ -302,6 +302,7 @@ AnyStep = Annotated[
     | Undrain
     | Rebalance
     | RequestLogout
+    | AccessState
     | ControllerFailover
     | Wait
     | Expect,

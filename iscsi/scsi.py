@@ -70,6 +70,7 @@ class ScsiOpcode(IntEnum):
     SERVICE_ACTION_IN_16 = 0x9E
     REPORT_LUNS = 0xA0
     MAINTENANCE_IN = 0xA3
+    MAINTENANCE_OUT = 0xA4
     READ_12 = 0xA8
     WRITE_12 = 0xAA
     WRITE_AND_VERIFY_12 = 0xAE
@@ -105,6 +106,12 @@ class MaintenanceIn(IntEnum):
     REPORT_TARGET_PORT_GROUPS = 0x0A
     REPORT_SUPPORTED_OPERATION_CODES = 0x0C
     REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS = 0x0D
+
+
+class MaintenanceOut(IntEnum):
+    """Service actions of MAINTENANCE OUT, opcode A4h."""
+
+    SET_TARGET_PORT_GROUPS = 0x0A
 
 
 class PersistentIn(IntEnum):
@@ -277,6 +284,18 @@ def receive_copy_results(action: int, *, list_id: int = 0, allocation_length: in
 def report_luns(allocation_length: int = 4096, *, select_report: int = 0) -> bytes:
     """REPORT LUNS; the allocation length must be at least 16 bytes."""
     return _pad(bytes((ScsiOpcode.REPORT_LUNS, 0, select_report, 0, 0, 0)) + allocation_length.to_bytes(4, "big"))
+
+
+def report_target_port_groups(allocation_length: int = 1024, *, extended: bool = False) -> bytes:
+    """REPORT TARGET PORT GROUPS; the data is ``iscsi.port_groups.PortGroups``, ``extended`` under the longer header."""
+    head = bytes((ScsiOpcode.MAINTENANCE_IN, extended << 5 | MaintenanceIn.REPORT_TARGET_PORT_GROUPS, 0, 0, 0, 0))
+    return _pad(head + allocation_length.to_bytes(4, "big"))
+
+
+def set_target_port_groups(parameter_list_length: int) -> bytes:
+    """SET TARGET PORT GROUPS; the parameter list is ``iscsi.port_groups.build_set_list``."""
+    head = bytes((ScsiOpcode.MAINTENANCE_OUT, MaintenanceOut.SET_TARGET_PORT_GROUPS, 0, 0, 0, 0))
+    return _pad(head + parameter_list_length.to_bytes(4, "big"))
 
 
 def mode_sense_6(page: int, *, allocation_length: int = 255, page_control: int = 0) -> bytes:

@@ -161,17 +161,12 @@ class Arrival:
         return Nexus(
             initiator_port=initiator_port_name(who.initiator_name, who.isid),
             target_port=target_port_name(who.target_name or "", tpgt),
-            relative_port=self._relative_port(),
+            relative_port=self.group.config.relative_port(self.local),
             tpgt=tpgt,
         )
 
     def _why_not_here(self) -> str:
         return "this portal is drained" if self.group.portal_is_drained(self.local) else "this portal is going down"
-
-    def _relative_port(self) -> int:
-        """SAM's relative target port: the portal's place in the list, from 1; the group address counts as 1."""
-        addresses = [portal.address for portal in self.group.config.portals]
-        return addresses.index(self.local) + 1 if self.local in addresses else 1
 
     def _redirect(self, who: LoginIdentity, address: str, reason: str) -> Redirect:
         answer = Redirect(TargetAddress(address, self.group.config.port), permanent=False)

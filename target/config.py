@@ -15,12 +15,10 @@ from iscsi.constants import ISCSI_PORT
 from iscsi.errors import LocalProtocolError
 from iscsi.lun import MAX_LUN
 from iscsi.text import encode_keys
+from target.access_config import AccessConfig
+from target.config_error import ConfigError as ConfigError
 from target.disk import MAX_SIZE_BYTES
 from target.placement import POLICIES, STICKY
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be meant; the text names the field and what was expected."""
 
 
 class ArrayKind(Enum):
@@ -275,6 +273,8 @@ class GroupConfig:
     """A firmware defect: commands of a session that was asked to log out end 5/25/00; see `target.faults`."""
     active_passive: bool = False
     """Each volume is served through one portal at a time; see `target.ownership`."""
+    access: AccessConfig | None = None
+    """Asymmetric logical unit access: the target port groups; None: all portals serve alike."""
     limits: Limits = field(default_factory=Limits)
     balancing: Balancing = field(default_factory=Balancing)
 
@@ -306,6 +306,10 @@ class GroupConfig:
             raise ConfigError("rebalance_interval: an array that does not redirect cannot say where a login goes")
         if self.balancing.interval_s and self.placement in STICKY:
             raise ConfigError(f"rebalance_interval: placement {self.placement} sends each login back to where it was")
+        if self.access is not None:
+            self.access.check([portal.address for portal in self.portals])
+            if self.active_passive:
+                raise ConfigError("active_passive and access are two ways to say who serves: give one")
         if not 1 <= self.port <= 0xFFFF:
             raise ConfigError(f"port must be 1 to 65535, not {self.port}")
         if not 0 <= self.tpgt <= 0xFFFF:
@@ -316,6 +320,11 @@ class GroupConfig:
         """Every address the array listens on: the group address first, then the portals in order."""
         first = () if self.group_address is None else (self.group_address,)
         return first + tuple(portal.address for portal in self.portals)
+
+    def relative_port(self, address: str) -> int:
+        """SAM's relative target port: the portal's place in the list, from 1; the group address counts as 1."""
+        addresses = [portal.address for portal in self.portals]
+        return addresses.index(address) + 1 if address in addresses else 1
 
 
 def _either(names: tuple[str, ...]) -> str:

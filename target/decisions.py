@@ -28,6 +28,8 @@ class Kind(Enum):
     """The other controller takes over, or serves."""
     FAULT = "fault"
     """Something was broken on purpose, or mended."""
+    ACCESS = "access"
+    """A target port group gives another access to a volume."""
     VOLUME = "volume"
     """A volume has another size."""
 

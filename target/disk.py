@@ -19,6 +19,7 @@ from target.copies import Copies
 from target.identity import PRODUCT, VENDOR, VolumeIdentity
 from target.mode_pages import ModePages
 from target.nexus import Nexus
+from target.port_groups import PortGroups
 from target.reservation_memory import ReservationMemory
 from target.reservations import Reservations
 from target.sanitize import Overwriting
@@ -46,6 +47,7 @@ class Disk:
     flushed before it is answered. ``physical_block_size``: that of the medium, 4096 bytes for a disk that emulates
     blocks of 512 (None: ``block_size``). ``rotation_rate``: turns per minute for page B1h, 1 for a solid state medium.
     ``memory``: where persistent reservations outlive a loss of power; FileRefused when it cannot be read.
+    ``port_groups``: through which portals it is served, and how well; None: through all alike.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Disk:
         "modes",
         "not_ready",
         "physical_block_size",
+        "port_groups",
         "prevention",
         "product",
         "read_only",
@@ -93,6 +96,7 @@ class Disk:
         product: str = PRODUCT,
         revision: str = "4.3",
         memory: ReservationMemory | None = None,
+        port_groups: PortGroups | None = None,
     ) -> None:
         if block_size not in (512, 4096):
             raise ValueError(f"block_size must be 512 or 4096, got {block_size}")
@@ -100,6 +104,7 @@ class Disk:
             raise ValueError(f"a store of {store.size_bytes} bytes does not hold whole blocks of {block_size}")
         self.store = store
         self.identity = identity
+        self.port_groups = port_groups
         self.block_size = block_size
         self.physical_block_size = physical_block_size or block_size
         self.blocks = store.size_bytes // block_size

@@ -44,7 +44,8 @@ _ALL_LUNS: Final = 2
 
 
 def _request_sense(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResult:
-    sense = disk.attentions.take(nexus) or disk.not_ready or NO_SENSE
+    access = None if disk.port_groups is None else disk.port_groups.condition(nexus)
+    sense = disk.attentions.take(nexus) or access or disk.not_ready or NO_SENSE
     return ScsiResult(ScsiStatus.GOOD, sense.encode(descriptor=bool(cdb[1] & 1))[: cdb[4]])
 
 
@@ -59,6 +60,7 @@ def _inquiry(disk: Disk, cdb: bytes, data_out: bytes, nexus: Nexus) -> ScsiResul
             revision=disk.revision,
             removable=disk.removable,
             third_party_copy=True,
+            tpgs=0 if disk.port_groups is None else disk.port_groups.config.tpgs,
         ).encode()
     else:
         build = _VPD_PAGES.get(cdb[2])
@@ -75,7 +77,7 @@ def _device_identification(disk: Disk, nexus: Nexus) -> bytes:
             naa_designator(identity.naa),
             t10_designator(disk.vendor, identity.serial),
             relative_port_designator(nexus.relative_port),
-            port_group_designator(nexus.tpgt),
+            port_group_designator(nexus.tpgt if disk.port_groups is None else disk.port_groups.number_of(nexus)),
             scsi_name_designator(Association.TARGET_PORT, nexus.target_port),
             scsi_name_designator(Association.TARGET_DEVICE, identity.iqn),
         )

@@ -69,6 +69,9 @@ class Group:
 
         for volume in self.volumes.values():
             volume.luns.adopt(adopt)
+            if volume.luns.port_groups is not None:
+                volume.luns.port_groups.take_up = self._take_up
+                volume.luns.port_groups.on_decision = self.decide
 
     # -- portals ---------------------------------------------------------------------------------------------------
 
@@ -76,6 +79,9 @@ class Group:
         """An interface of the array failed or came back: the redirect avoids it, or uses it again."""
         self._check_portal(address)
         self._down[address] = not up
+        for volume in self.volumes.values():
+            if volume.luns.port_groups is not None:
+                volume.luns.port_groups.set_port(self.config.relative_port(address), up)
 
     def set_drained(self, address: str, drained: bool) -> None:
         """No login is placed at a drained portal; it listens, and what is there stays until it is asked to leave."""

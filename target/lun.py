@@ -1,8 +1,9 @@
 """The device server: a CDB goes in, a status with data or sense comes out.
 
 ``execute`` finds the command's row by opcode (and service action), then checks in the order hosts rely on: reservation
-conflict, unit attention, readiness, unknown opcode, reserved CDB bits, and last the command's own rules. It runs to
-completion without waiting, so commands are atomic to one another; order and timing are the transport's.
+conflict, unit attention, access through the portal, readiness, unknown opcode, reserved CDB bits, and last the
+command's own rules. It runs to completion without waiting, so commands are atomic to one another; order and timing are
+the transport's.
 
 Source: SAM-5 5.3, 5.14; SPC-4 4.3 (CDB), 6.35.
 """
@@ -30,6 +31,7 @@ from target import (
     disk_mode,
     disk_persistent_in,
     disk_persistent_out,
+    disk_port_groups,
     disk_provisioning,
     disk_reservations,
     disk_sanitize,
@@ -51,6 +53,7 @@ from target.command import (
 from target.disk import MAX_TRANSFER_BYTES, Disk
 from target.identity import VolumeIdentity
 from target.nexus import Nexus
+from target.port_groups import PortGroups
 from target.reservation_memory import ReservationMemory
 from target.store import BlockStore, StoreFull
 from target.supported_opcodes import report_supported_opcodes
@@ -72,7 +75,8 @@ class LogicalUnit:
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
         unlike = Provisioned.FULL if disk.thin else Provisioned.THIN
-        self.commands = tuple(row for row in (*_COMMANDS, self._supported_row()) if row.only_for is not unlike)
+        rows = (*_COMMANDS, *disk_port_groups.commands(disk.port_groups), self._supported_row())
+        self.commands = tuple(row for row in rows if row.only_for is not unlike)
         self._by_opcode = {row.opcode: row for row in self.commands if row.service_action is None}
         self._by_action = {
             (row.opcode, row.service_action): row for row in self.commands if row.service_action is not None
@@ -100,6 +104,7 @@ class LogicalUnit:
         removable: bool = False,
         thin: bool = True,
         memory: ReservationMemory | None = None,
+        port_groups: PortGroups | None = None,
     ) -> LogicalUnit:
         """A logical unit on ``store``; see ``Disk`` for the arguments."""
         disk = Disk(
@@ -111,6 +116,7 @@ class LogicalUnit:
             removable=removable,
             thin=thin,
             memory=memory,
+            port_groups=port_groups,
         )
         return cls(disk)
 
@@ -132,6 +138,11 @@ class LogicalUnit:
             condition = disk.attentions.take(nexus)
             if condition is not None:
                 return self.check_condition(condition)
+        groups = disk.port_groups
+        if groups is not None:
+            condition = groups.refuses(command, nexus)
+            if condition is not None:
+                return self.check_condition(condition)
         if disk.not_ready is not None and (
             command.needs_medium or (disk.sanitizing is not None and not command.while_sanitizing)
         ):
@@ -140,7 +151,8 @@ class LogicalUnit:
             violation = int.from_bytes(cdb) & command.reserved
             if violation:
                 raise reserved_bit_set(violation, len(cdb))
-            return command.run(disk, cdb, data_out, nexus)
+            result = command.run(disk, cdb, data_out, nexus)
+            return result if groups is None or not command.needs_medium else groups.slowed(result, nexus)
         except CheckCondition as end:
             return self.check_condition(end.sense)
         except StoreFull:
@@ -160,6 +172,8 @@ class LogicalUnit:
     def _open_to(self, access: Access, nexus: Nexus) -> Disk | None:
         disk, queue = self.disk, self._pending(nexus)
         if queue is None or queue or disk.not_ready is not None or disk.reservations.conflicts(nexus, access):
+            return None
+        if disk.port_groups is not None and not disk.port_groups.serves_at_once(nexus):
             return None
         return disk
 

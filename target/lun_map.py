@@ -21,6 +21,7 @@ from target.disk_description import report_luns
 from target.lun import LogicalUnit
 from target.nexus import Nexus
 from target.ownership import Ownership
+from target.port_groups import PortGroups
 
 _REPORT_LUNS: Final = int(ScsiOpcode.REPORT_LUNS)
 
@@ -28,14 +29,23 @@ _REPORT_LUNS: Final = int(ScsiOpcode.REPORT_LUNS)
 class LunMap:
     """LUN to LogicalUnit; with ``ownership`` they are served through one portal at a time.
 
+    ``port_groups`` are those the units were made with.
     ValueError for a LUN outside 0 to 16383.
     """
 
-    __slots__ = ("_adopt", "_numbers", "_ownership", "_units")
+    __slots__ = ("_adopt", "_numbers", "_ownership", "_units", "port_groups")
 
-    def __init__(self, units: Mapping[int, LogicalUnit], ownership: Ownership | None = None) -> None:
+    def __init__(
+        self,
+        units: Mapping[int, LogicalUnit],
+        ownership: Ownership | None = None,
+        port_groups: PortGroups | None = None,
+    ) -> None:
         self._units: dict[int, LogicalUnit] = {}
         self._ownership = ownership
+        self.port_groups = port_groups
+        if port_groups is not None:
+            port_groups.tell = self._tell
         self._adopt: Callable[[LogicalUnit], None] | None = None
         self._numbers: tuple[int, ...] = ()
         for number, unit in units.items():
@@ -81,8 +91,11 @@ class LunMap:
         self._numbers = tuple(sorted(self._units))
 
     def _tell_change(self) -> None:
+        self._tell(REPORTED_LUNS_CHANGED, None)
+
+    def _tell(self, condition: Sense, but: Nexus | None) -> None:
         for unit in self.units():
-            unit.disk.attentions.establish_for_all(REPORTED_LUNS_CHANGED)
+            unit.disk.attentions.establish_for_all(condition, but=but)
 
     def open_to_reads(self, lun: int, nexus: Nexus) -> Disk | None:
         """The disk at ``lun`` when nothing stops a read of ``nexus`` there; as ``LogicalUnit.open_to_reads``."""

@@ -11,8 +11,12 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
+from iscsi.port_groups import AccessState
+from target.access_config import STATES
 from target.decisions import BY_OPERATOR, Decision, Kind, about_array
 from target.faults import ArrayFault, FaultError, FaultName
+from target.group import Volume
+from target.port_groups import TransitionFailed
 from target.rebalancing import Rebalancing
 from target.server import ArrayProtocol, ArrayServer
 from target.store import CannotGrow
@@ -223,6 +227,41 @@ class Operations:
         except (ValueError, CannotGrow) as error:
             raise OperationError(f"volume {volume} cannot grow: {error}") from None
         return self._tell(about_array(Kind.VOLUME, "", f"volume {volume}, LUN {lun}: {size_bytes} bytes", BY_OPERATOR))
+
+    def access_state(self, number: int, state: AccessState, volume: str | None = None) -> list[Decision]:
+        """A target port group gives another access to a volume (by its name), or to all: an implicit change.
+
+        Raises OperationError where the array has no such group, or its hosts alone may change it, or the group's
+        portals are down; the volumes named before one that cannot change have changed.
+        """
+        access = self.group.config.access
+        if access is None:
+            raise OperationError("the array has no target port groups")
+        if not access.implicit:
+            raise OperationError("the states of this array's port groups are changed by hosts alone (implicit = false)")
+        numbers = [str(group.number) for group in access.groups]
+        if str(number) not in numbers:
+            raise OperationError(f"there is no port group {number}: {', '.join(numbers)}")
+        if state not in STATES:
+            raise OperationError(f"a port group cannot be {state.words} here")
+        decisions: list[Decision] = []
+        for running in self._volumes(volume):
+            groups = running.luns.port_groups
+            assert groups is not None, "an array with port groups has them for every volume"
+            try:
+                decisions += groups.set_by_array({number: state}, BY_OPERATOR)
+            except TransitionFailed as error:
+                raise OperationError(str(error)) from None
+        return decisions
+
+    def _volumes(self, name: str | None) -> list[Volume]:
+        """The volume of this name, or all. OperationError when there is none."""
+        volumes = list(self.group.volumes.values())
+        named = [running for running in volumes if name in (None, running.config.name)]
+        if not named:
+            known = ", ".join(running.config.name for running in volumes)
+            raise OperationError(f"there is no volume {name}: {known}")
+        return named
 
     # -- faults ----------------------------------------------------------------------------------------------------
 

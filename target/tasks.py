@@ -4,7 +4,8 @@ A read is answered on the spot. A write waits here while its data comes in, aske
 its data ends it with a CHECK CONDITION once all of the data that is on its way has come (RFC 7143 7.8, 11.4.7.2), so
 that none of it can be taken for another task's. Answers are made by `target.answers`.
 
-A command that wants stable data on a slow medium waits for a flush, while those behind it go on; it has run by then.
+A command that wants stable data on a slow medium waits for a flush, and one through a portal that is not optimized for
+a while; those behind it go on. It has run by then.
 A task is allegiant to the connection its command came in on: its data comes and its response leaves there (4.2.3).
 """
 
@@ -366,11 +367,18 @@ class TaskSet:
         lun = decode_lun(command.lun)
         result = self.luns.execute(lun, cdb, data_out, connection.nexus)
         if result.pending is not None:
+            connection.reads += command.read
             connection.writes += command.write
-            self._answer_after(
-                result.pending,
-                WaitingAnswer(command, connection, lambda end, through: respond(through, command, end, 0, moved)),
-            )
+
+            def answer(end: ScsiResult, through: Allegiance) -> None:
+                if command.read:
+                    answer_read(
+                        through, command, end._replace(data=result.data) if end.status == ScsiStatus.GOOD else end
+                    )
+                else:
+                    respond(through, command, end, 0, moved)
+
+            self._answer_after(result.pending, WaitingAnswer(command, connection, answer))
             return
         if not command.immediate:
             self._window.release()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from harness.fields import AccessStateName
 from harness.result import ExitCode
 from harness.serving.control_client import ControlError, connected
 from harness.serving.control_wire import Request
@@ -158,6 +159,20 @@ def grow(
     except UnitError as error:
         _refuse(f"grow: SIZE: {error}")
     _do("grow", socket, json, volume=volume, size_bytes=size_bytes, lun=lun)
+
+
+@ctl.command("access-state")
+def access_state(
+    group: Annotated[int, typer.Argument(metavar="GROUP", help="The target port group's id.", show_default=False)],
+    state: Annotated[AccessStateName, typer.Argument(help="What it becomes.", show_default=False)],
+    volume: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For this volume only.", show_default=False)
+    ] = None,
+    json: Json = False,
+    socket: Socket = None,
+) -> None:
+    """Give a target port group another access to a volume, or to all (ALUA); hosts are told by a unit attention."""
+    _do("access-state", socket, json, group=group, state=state, volume=volume)
 
 
 @fault.command("on")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import Field, Strict
 
-from harness.fields import Ip, Table
+from harness.fields import AccessStateName, Ip, Table, access_state
 from harness.load import validated
 from harness.mistakes import ScenarioError, did_you_mean
 from harness.serving.control_wire import Answer, Refusal, Request
@@ -70,6 +70,14 @@ class Grow(Table):
     volume: str
     size_bytes: Annotated[int, Field(ge=1)]
     lun: Annotated[int, Field(ge=0)] = 0
+
+
+class Access(Table):
+    """A target port group by its number, its new state, and the volume it is for; without one for all."""
+
+    group: Annotated[int, Field(ge=1, le=0xFFFF)]
+    state: AccessStateName
+    volume: str | None = None
 
 
 class Fault(Table):
@@ -184,6 +192,10 @@ async def _grow(desk: Desk, wanted: Grow) -> Answer:
     return _decided([desk.operations.resize(wanted.volume, wanted.size_bytes, wanted.lun)])
 
 
+async def _access_state(desk: Desk, wanted: Access) -> Answer:
+    return _decided(desk.operations.access_state(wanted.group, access_state(wanted.state), wanted.volume))
+
+
 async def _fault_on(desk: Desk, wanted: Fault) -> Answer:
     return _decided([desk.operations.fault_on(wanted.name, **wanted.place)])
 
@@ -209,6 +221,7 @@ COMMANDS: Final[Mapping[str, tuple[type[Table], Callable[[Desk, Table], Awaitabl
     "undrain": _entry(Portal, _undrain),
     "rebalance": _entry(Rebalance, _rebalance),
     "controller-failover": _entry(Failover, _controller_failover),
+    "access-state": _entry(Access, _access_state),
     "grow": _entry(Grow, _grow),
     "fault-on": _entry(Fault, _fault_on),
     "fault-off": _entry(Fault, _fault_off),

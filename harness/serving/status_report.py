@@ -151,8 +151,24 @@ def _volume(volume: Volume, group: Group) -> Row:
         "name": config.name,
         "iqn": config.iqn,
         "sessions": len(sessions),
+        "port_groups": _port_groups(volume, group),
         "luns": [_lun(lun, unit.disk) for lun in config.luns if (unit := volume.luns.get(lun.number)) is not None],
     }
+
+
+def _port_groups(volume: Volume, group: Group) -> list[Row]:
+    """The target port groups with their states for this volume; none where all portals serve alike."""
+    addresses = [portal.address for portal in group.config.portals]
+    described = () if volume.luns.port_groups is None else volume.luns.port_groups.described()
+    return [
+        {
+            "id": each.number,
+            "state": each.state.words,
+            "preferred": each.preferred,
+            "portals": [addresses[port - 1] for port in each.ports],
+        }
+        for each in described
+    ]
 
 
 def _lun(lun: LunConfig, disk: Disk) -> Row:

@@ -1,4 +1,4 @@
-"""The status of a served array as terminal tables: portals, sessions, volumes.
+"""The status of a served array as terminal tables: portals, sessions, volumes, target port groups.
 
 The tables are made from the status document alone, so that what a person sees is what a program gets.
 """
@@ -25,6 +25,8 @@ def status_view(status: Row, width: int) -> RenderableType:
     """All of it, for a console with so many columns."""
     parts: list[RenderableType] = [_headline(status), Text(), _portals(status), Text(), _sessions(status, width)]
     parts += [Text(), _volumes(status)]
+    if any(volume["port_groups"] for volume in status["volumes"]):
+        parts += [Text(), _port_groups(status)]
     if status["faults"]:
         faults = ", ".join(f"{fault['name']} ({fault['place']})" for fault in status["faults"])
         parts += [Text(), Text(f"Faults: {faults}", "bold red")]
@@ -88,6 +90,17 @@ def _volumes(status: Row) -> Table:
                 "?" if used is None else _binary(used),
                 str(volume["sessions"]),
                 Text(_reservation(lun), overflow="fold"),
+            )
+    return table
+
+
+def _port_groups(status: Row) -> Table:
+    table = _table("volume", ">port group", "access", "portals")
+    for volume in status["volumes"]:
+        for group in volume["port_groups"]:
+            access = f"{group['state']}{', preferred' if group['preferred'] else ''}"
+            table.add_row(
+                Text(volume["name"], overflow="fold"), str(group["id"]), access, Text(", ".join(group["portals"]))
             )
     return table
 

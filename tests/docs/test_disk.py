@@ -7,10 +7,14 @@ from pathlib import Path
 
 from harness.array import group_config
 from harness.serving.array_file import load_serving
+from iscsi.port_groups import AccessState
+from target.access_config import STATES, AccessConfig, PortGroupConfig
+from target.access_states import REFUSALS
 from target.command import Access, Command
 from target.disk import Disk
 from target.identity import volume_identity
 from target.lun import LogicalUnit
+from target.port_groups import PortGroups
 from target.store import MemoryStore
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +23,7 @@ HEAD = """
 [array]
 name = "PS100"
 group = "192.168.51.1/24"
-portals = ["192.168.51.2"]
+portals = ["192.168.51.2", "192.168.51.3"]
 """
 
 
@@ -31,7 +35,11 @@ def row(command: Command) -> str:
 
 
 def test_the_commands_shown_are_those_of_the_table() -> None:
-    units = [LogicalUnit(Disk(MemoryStore(512), volume_identity("g", "v"), thin=thin)) for thin in (True, False)]
+    groups = PortGroups(AccessConfig((PortGroupConfig(1, ("192.168.51.2",)),), explicit=True), ("192.168.51.2",), "v")
+    units = [
+        LogicalUnit(Disk(MemoryStore(512), volume_identity("g", "v"), thin=thin, port_groups=groups))
+        for thin in (True, False)
+    ]
     commands = {(row.opcode, row.service_action or 0): row for unit in units for row in unit.commands}
     expected = [row(commands[key]) for key in sorted(commands)]
     assert re.findall(r"^\| [0-9A-F]{2}(?:/[0-9A-F]{2})? \|.*\|$", PAGE, re.MULTILINE) == expected
@@ -47,6 +55,25 @@ def test_the_volumes_shown_can_be_served(tmp_path: Path) -> None:
         (1, False, True, 512),
         (2, False, False, 4096),
     ]
+
+
+def test_the_port_groups_shown_can_be_served(tmp_path: Path) -> None:
+    volumes, alua = PAGE.split("```toml\n")[1:3]
+    file = tmp_path / "array.toml"
+    file.write_text(HEAD + alua.split("```")[0] + volumes.split("```")[0])
+    access = group_config(load_serving(file).array).access
+    assert access is not None
+    assert (access.tpgs, access.failover, access.transition_s, access.non_optimized_latency_s) == (3, True, 0.5, 0.002)
+    assert [(group.state, group.preferred) for group in access.groups] == [
+        (AccessState.ACTIVE_OPTIMIZED, True),
+        (AccessState.ACTIVE_NON_OPTIMIZED, False),
+    ]
+
+
+def test_the_states_shown_are_those_of_the_tables() -> None:
+    shown = dict(re.findall(r"^\| `([a-z-]+)` \|.*\| (?:2/04/(\w\w) )?\|$", PAGE, re.MULTILINE))
+    refusals = {state.words: f"{sense.ascq:02X}" for state, sense in REFUSALS.items()}
+    assert shown == {state.words: refusals.get(state.words, "") for state in STATES}
 
 
 def test_the_tests_named_are_there() -> None:

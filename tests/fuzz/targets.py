@@ -17,11 +17,13 @@ from iscsi.framer import Framer
 from iscsi.lun import encode_lun
 from iscsi.pdu import NopOut, decode, encode
 from iscsi.text import TextAssembler, decode_keys
+from target.access_config import AccessConfig, PortGroupConfig
 from target.config import Limits
 from target.connection import TargetConnection
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.nexus import Nexus
+from target.port_groups import PortGroups
 from target.store import MemoryStore
 from tests.fuzz.reader import Reader
 from tests.support.answers import Conversation
@@ -197,6 +199,8 @@ def cdb(data: bytes) -> None:
     reader = Reader(data)
     settings = reader.byte()
     block = 4096 if settings & 1 else 512
+    access = AccessConfig((PortGroupConfig(1, ("one",)), PortGroupConfig(2, ("two",))), explicit=True)
+    port_groups = PortGroups(access, ("one", "two"), "exchange-logs") if settings & 16 else None
     unit = LogicalUnit.over(
         MemoryStore(1 << 20),
         volume_identity("ps100", "exchange-logs"),
@@ -204,6 +208,7 @@ def cdb(data: bytes) -> None:
         read_only=bool(settings & 2),
         thin=bool(settings & 4),
         removable=bool(settings & 8),
+        port_groups=port_groups,
     )
     nexuses = [Nexus(f"{HOST},i,0x{number:012x}", f"{VOLUME},t,0x0001", number, 1) for number in (1, 2)]
     for nexus in nexuses:

@@ -76,7 +76,9 @@ def run(program: Path, *arguments: str | Path, limit_s: float = 30.0) -> Finishe
     """Run a program to its end, for at most ``limit_s`` seconds; then it is killed and the test fails."""
     command = [str(program), *map(str, arguments)]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit_s)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=limit_s
+        )
     except subprocess.TimeoutExpired as late:
         pytest.fail(f"{' '.join(command)} had not ended after {limit_s:g} s; it said {late.stdout!r} {late.stderr!r}")
     return Finished(done.returncode, done.stdout, done.stderr)

@@ -39,7 +39,7 @@ log = "json"
 name = "{name}"
 group = "{group}/22"
 portals = {portals}
-
+{options}
 [[array.volumes]]
 name = "mail-db"
 size = "64MiB"
@@ -84,23 +84,28 @@ class ArrayProcess:
         self._log = directory / "array.log"
         self._file = directory / "array.toml"
         self._socket = directory / "control.sock"
+        self._data = directory / "mail-db.img"
+        self._write_file("")
+        secrets = directory / "secrets.toml"
+        secrets.touch(mode=0o600)
+        secrets.write_text(SECRETS)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def _write_file(self, options: str) -> None:
         self._file.write_text(
             FILE.format(
                 socket=self._socket,
                 name=NAME,
                 group=GROUP,
                 portals=list(PORTALS),
-                file=directory / "mail-db.img",
+                options=options,
+                file=self._data,
                 initiator=INITIATOR,
                 host_user=HOST_CHAP[0],
                 array_user=ARRAY_CHAP[0],
             )
         )
-        secrets = directory / "secrets.toml"
-        secrets.touch(mode=0o600)
-        secrets.write_text(SECRETS)
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
 
     # -- the process ---------------------------------------------------------------------------------------------------
 
@@ -123,6 +128,12 @@ class ArrayProcess:
         if self._process is not None:
             end(self._process, politely=politely)
             self._process = None
+
+    def become(self, options: str) -> None:
+        """Start anew with these options of `[array]`, or with none as before."""
+        self.stop(politely=False)
+        self._write_file(options)
+        self.start()
 
     @property
     def runs(self) -> bool:

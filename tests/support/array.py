@@ -40,6 +40,7 @@ from target.group import Group, Volume
 from target.identity import volume_identity
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
+from target.port_groups import PortGroups
 from target.store import MemoryStore
 
 GROUP_ADDRESS = "192.168.51.1"
@@ -81,16 +82,25 @@ def make_group(
 ) -> Group:
     """The array of `config` at work, each volume with ``luns`` empty disks from LUN 0 on."""
     settings = config(*volumes, **changes)
+    portals = tuple(portal.address for portal in settings.portals)
+    groups = {
+        each.iqn: None if settings.access is None else PortGroups(settings.access, portals, each.name)
+        for each in settings.volumes
+    }
     running = {
         each.iqn.lower(): Volume(
             each,
             LunMap(
                 {
                     lun: LogicalUnit.over(
-                        MemoryStore(each.size_bytes), volume_identity("ps100", each.name), thin=each.thin
+                        MemoryStore(each.size_bytes),
+                        volume_identity("ps100", each.name),
+                        thin=each.thin,
+                        port_groups=groups[each.iqn],
                     )
                     for lun in range(luns)
-                }
+                },
+                port_groups=groups[each.iqn],
             ),
         )
         for each in settings.volumes

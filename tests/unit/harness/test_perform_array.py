@@ -172,6 +172,111 @@ def test_balancing_that_cannot_be_meant_is_refused(array: dict[str, object], com
     assert complaint in str(caught.value)
 
 
+# -- asymmetric access -------------------------------------------------------------------------------------------------
+
+GROUPS: list[Tables] = [
+    {"id": 1, "portals": [HERE]},
+    {"id": 2, "portals": [THERE, SPARE], "state": "active-non-optimized"},
+]
+
+
+def alua(**more: object) -> Tables:
+    return {"groups": GROUPS, **more}
+
+
+def access(group: int, state: str, **more: object) -> Tables:
+    return {"do": "access_state", "group": group, "state": state, **more}
+
+
+def test_a_port_group_changes_its_state_under_io() -> None:
+    steps = [access(1, "standby", volume="logs"), A_WHILE, access(1, "active-optimized"), A_WHILE]
+    result, told = story(*steps, alua=alua(transition="20ms"))
+    assert result.io.ok > 0
+    over = "the transition is over"
+    assert told.of_the_array() == [
+        "volume logs: port group 1 is transitioning from active-optimized to standby: by the operator",
+        f"volume logs: port group 1 is standby: {over}",
+        "volume logs: port group 1 is transitioning from standby to active-optimized: by the operator",
+        f"volume logs: port group 1 is active-optimized: {over}",
+    ]
+
+
+def test_a_portal_that_fails_moves_the_volume_to_the_other_group() -> None:
+    down: Tables = {"do": "fault", "kind": "portal_down", "portal": HERE, "name": "eth0"}
+    result, told = story(down, {"do": "wait", "duration": "4s"}, alua=alua(failover=True))
+    no_io_failed(result)
+    why = "every portal of port group 1 is down"
+    assert told.of_the_array() == [
+        f"portal {HERE} down: the array sees its interface fail",
+        f"volume logs: port group 1 is active-non-optimized: {why}",
+        f"volume logs: port group 2 is active-optimized: {why}",
+        f"portal {HERE} up: its interface is back",
+    ]
+
+
+def test_the_slower_way_is_slower_in_virtual_time() -> None:
+    def median_us(**latency: object) -> float | None:
+        groups = [{"id": 1, "portals": list(PORTALS), "state": "active-non-optimized"}]
+        reads = workload("reads", op="read", ios=20, depth=1)
+        result = run(two_paths(*LOGINS, reads, nics=3, alua={"groups": groups, **latency}))
+        no_io_failed(result)
+        (phase,) = result.phases
+        return phase.latency_us.p50
+
+    assert median_us(non_optimized_latency="2ms") - median_us() == pytest.approx(2000, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"groups": GROUPS[:1]}, f"array.alua.groups: every portal is in one port group; in none: {THERE}, {SPARE}"),
+        (
+            {"groups": [*GROUPS, {"id": 2, "portals": [HERE]}]},
+            "array.alua.groups[2].id: there is already a port group 2",
+        ),
+        (
+            {"groups": [*GROUPS, {"id": 3, "portals": [HERE]}]},
+            f"array.alua.groups[2].portals[0]: {HERE} is already in the port group at array.alua.groups[0].portals[0]",
+        ),
+        (
+            {"groups": [*GROUPS, {"id": 3, "portals": ["192.168.77.9"]}]},
+            'array.alua.groups[2].portals[0]: no portal "192.168.77.9"',
+        ),
+        ({"groups": [*GROUPS, {"id": 3, "portals": []}]}, "array.alua.groups[2].portals: expected at least 1"),
+        ({"groups": [{"id": 0, "portals": list(PORTALS)}]}, "array.alua.groups[0].id: expected at least 1"),
+        ({"groups": [{"id": 65536, "portals": list(PORTALS)}]}, "array.alua.groups[0].id: expected at most 65535"),
+        (
+            {"groups": [{"id": 1, "portals": list(PORTALS), "state": "lba-dependent"}]},
+            'array.alua.groups[0].state: expected "active-optimized"',
+        ),
+        (alua(implicit=False), "array.alua: nobody could change a state"),
+        (alua(implicit=False, explicit=True, failover=True), "array.alua: failover is a change by the array itself"),
+        (alua(transition="256s"), "array.alua.transition: expected at most 255s"),
+        (alua(preferred=1), "array.alua.preferred: unknown key"),
+    ],
+)
+def test_port_groups_that_cannot_be_meant_are_named(settings: Tables, complaint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        run(two_paths(*LOGINS, nics=3, alua=settings))
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "step", "complaint"),
+    [
+        ({}, access(1, "standby"), "steps[0].do: the array has no target port groups: see [array.alua]"),
+        ({"alua": alua()}, access(3, "standby"), "steps[0].group: no port group 3 (known: 1, 2)"),
+        ({"alua": alua()}, access(1, "asleep"), 'steps[0].state: expected "active-optimized"'),
+        ({"alua": alua()}, access(1, "standby", volume="lags"), 'steps[0].volume: no volume "lags"'),
+        ({"alua": alua(), "active_passive": True}, access(1, "standby"), "array: active_passive and alua"),
+    ],
+)
+def test_an_access_step_that_cannot_be_meant_is_named(array: Tables, step: Tables, complaint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        run(two_paths(step, nics=3, **array))
+    assert complaint in str(caught.value)
+
+
 # -- the array's own faults --------------------------------------------------------------------------------------------
 
 

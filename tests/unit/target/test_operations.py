@@ -13,7 +13,15 @@ import pytest
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginDone, LoginRedirected
 from iscsi.pdu import AsyncMessage, DataIn, LogoutRequest, LogoutResponse, ScsiCommand, ScsiResponse
-from iscsi.sense import CAPACITY_CHANGED, POWER_ON_OR_RESET
+from iscsi.port_groups import AccessState
+from iscsi.sense import (
+    ASYMMETRIC_ACCESS_CHANGED,
+    CAPACITY_CHANGED,
+    NOT_READY_STANDBY,
+    NOT_READY_TRANSITION,
+    POWER_ON_OR_RESET,
+)
+from target.access_config import AccessConfig, PortGroupConfig
 from target.config import ArrayKind, Balancing
 from target.decisions import Decision, Kind
 from target.operations import FailoverManner, OperationError, Operations
@@ -349,6 +357,111 @@ def test_a_portal_told_up_during_the_gap_is_up_after_it() -> None:
                 await at.served.connect(HERE)
             await failover
             assert isinstance(await (await at.served.connect(HERE)).login(1), LoginDone)
+
+    asyncio.run(main())
+
+
+# -- asymmetric access -------------------------------------------------------------------------------------------------
+
+TWO_GROUPS = (PortGroupConfig(1, (HERE,)), PortGroupConfig(2, (THERE,), AccessState.ACTIVE_NON_OPTIMIZED))
+
+
+def test_an_operator_changes_what_a_group_of_portals_gives() -> None:
+    async def main() -> None:
+        async with desk(access=AccessConfig(TWO_GROUPS)) as at:
+            here, there = await at.session(1), await at.session(2, THERE)
+            for peer in (here, there):
+                assert await peer.read(1, 1) == block_data(1)
+            at.operations.access_state(2, AccessState.STANDBY)
+            for peer in (here, there):
+                await peer.send(peer.read_command(1, 1))
+                assert sense_of(await peer.hear()) == ASYMMETRIC_ACCESS_CHANGED
+            assert await here.read(1, 1) == block_data(1)
+            await there.send(there.read_command(1, 1))
+            assert sense_of(await there.hear()).code == NOT_READY_STANDBY.code
+            assert at.told(Kind.ACCESS) == ["volume exchange-logs: port group 2 is standby (by the operator)"]
+
+    asyncio.run(main())
+
+
+def test_a_transition_and_a_slower_way_take_their_time_on_the_loop_s_clock() -> None:
+    async def main() -> None:
+        slow = AccessConfig(TWO_GROUPS, transition_s=0.15, non_optimized_latency_s=0.1)
+        async with desk(access=slow) as at:
+            clock = asyncio.get_running_loop().time
+            here, there = await at.session(1), await at.session(2, THERE)
+            assert await here.read(1, 1) == block_data(1)
+            began = clock()
+            assert await there.read(0, 4) == b"".join(map(block_data, range(4)))
+            assert clock() - began >= 0.1
+            await there.send(there.read_command(2, 1))
+            await there.send(there.read_command(3, 1))
+            began = clock()
+            heard = [await there.hear(), await there.hear()]
+            assert clock() - began < 0.2  # both waited at the same time
+            assert [pdu.data for pdu in heard if isinstance(pdu, DataIn)] == [block_data(2), block_data(3)]
+            began = clock()
+            at.operations.access_state(2, AccessState.ACTIVE_OPTIMIZED, "exchange-logs")
+            await there.send(there.read_command(1, 1))
+            assert sense_of(await there.hear()).code == NOT_READY_TRANSITION.code
+            while len(at.told(Kind.ACCESS)) < 2:
+                await asyncio.sleep(0.01)
+            assert clock() - began >= 0.15
+            await there.send(there.read_command(1, 1))
+            assert sense_of(await there.hear()) == ASYMMETRIC_ACCESS_CHANGED
+            assert await there.read(1, 1) == block_data(1)
+
+    asyncio.run(main())
+
+
+def test_a_portal_that_goes_down_makes_the_other_group_optimized() -> None:
+    async def main() -> None:
+        async with desk(access=AccessConfig(TWO_GROUPS, failover=True)) as at:
+            there = await at.session(2, THERE)
+            assert await there.read(1, 1) == block_data(1)
+            await at.operations.portal_down(HERE)
+            assert at.told(Kind.ACCESS) == [
+                "volume exchange-logs: port group 1 is active-non-optimized (every portal of port group 1 is down)",
+                "volume exchange-logs: port group 2 is active-optimized (every portal of port group 1 is down)",
+            ]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("access", "number", "state", "volume", "complaint"),
+    [
+        (None, 1, AccessState.STANDBY, None, "the array has no target port groups"),
+        (AccessConfig(TWO_GROUPS), 3, AccessState.STANDBY, None, "there is no port group 3: 1, 2"),
+        (AccessConfig(TWO_GROUPS), 1, AccessState.STANDBY, "nothing", "there is no volume nothing: exchange-logs"),
+        (AccessConfig(TWO_GROUPS), 1, AccessState.LBA_DEPENDENT, None, "cannot be lba-dependent here"),
+        (
+            AccessConfig(TWO_GROUPS, implicit=False, explicit=True),
+            1,
+            AccessState.STANDBY,
+            None,
+            "changed by hosts alone",
+        ),
+    ],
+)
+def test_access_that_cannot_be_given(
+    access: AccessConfig | None, number: int, state: AccessState, volume: str | None, complaint: str
+) -> None:
+    async def main() -> None:
+        async with desk(access=access) as at:
+            with pytest.raises(OperationError, match=complaint):
+                at.operations.access_state(number, state, volume)
+            assert at.told(Kind.ACCESS) == []
+
+    asyncio.run(main())
+
+
+def test_a_group_that_is_cut_off_is_not_made_optimized() -> None:
+    async def main() -> None:
+        async with desk(access=AccessConfig(TWO_GROUPS)) as at:
+            await at.operations.portal_down(THERE)
+            with pytest.raises(OperationError, match="every portal of port group 2 is down"):
+                at.operations.access_state(2, AccessState.ACTIVE_OPTIMIZED)
 
     asyncio.run(main())
 

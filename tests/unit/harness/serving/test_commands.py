@@ -96,6 +96,12 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("fault off redirect-to-dead --to 127.0.51.9", "fault-off", {"name": "redirect-to-dead", "to": "127.0.51.9"}),
     ("grow logs 2GiB --lun 1", "grow", {"volume": "logs", "size_bytes": 2 << 30, "lun": 1}),
+    ("access-state 2 standby", "access-state", {"group": 2, "state": "standby"}),
+    (
+        "access-state 2 active-non-optimized --volume logs",
+        "access-state",
+        {"group": 2, "state": "active-non-optimized", "volume": "logs"},
+    ),
     ("log-level debug", "log-level", {"level": "debug"}),
 ]
 
@@ -131,6 +137,8 @@ def test_a_refusal_goes_to_stderr_and_ends_with_2(array: Array) -> None:
     [
         ("logout seven", "Invalid value for 'TSIH'"),
         ("controller-failover --how bang", "'bang' is not one of"),
+        ("access-state 1 asleep", "'asleep' is not one of"),
+        ("access-state one standby", "Invalid value for 'GROUP'"),
         ("log-level loud", "'loud' is not one of"),
         ("grow logs 5", "grow: SIZE: expected a size such as"),
         ("drain", "Missing argument 'ADDRESS'"),

@@ -20,6 +20,7 @@ from harness.serving.status_view import status_view
 from iscsi.constants import AsyncEvent
 from iscsi.login_initiator import LoginFailed
 from iscsi.pdu import AsyncMessage
+from target.access_config import AccessConfig, PortGroupConfig
 from target.operations import Operations
 from tests.support.array import HOST, VOLUME
 from tests.support.array_on_tcp import GROUP_ADDRESS, PORTALS, Served, serving
@@ -183,6 +184,28 @@ def test_faults_are_switched_on_and_off_and_shown() -> None:
     asyncio.run(main())
 
 
+def test_a_port_group_gets_another_state_and_the_status_shows_it() -> None:
+    async def main() -> None:
+        groups = (PortGroupConfig(1, PORTALS[:1], preferred=True), PortGroupConfig(2, PORTALS[1:]))
+        async with serving(access=AccessConfig(groups)) as served, desk_of(served) as (desk, stream):
+            answer = await ask(desk, "access-state", group=2, state="standby")
+            assert answer.said == ("volume exchange-logs: port group 2 is standby (by the operator)",)
+            assert [decision["kind"] for decision in answer.result["decisions"]] == ["access"]
+            assert '"ctl access-state group=2 state=standby"' in stream.getvalue()
+            status = (await ask(desk, "status")).result
+            assert status["volumes"][0]["port_groups"] == [
+                {"id": 1, "state": "active-optimized", "preferred": True, "portals": [PORTALS[0]]},
+                {"id": 2, "state": "standby", "preferred": False, "portals": [PORTALS[1]]},
+            ]
+            console = Console(width=80, file=io.StringIO(), record=True)
+            console.print(status_view(status, 80))
+            shown = console.export_text()
+            assert "active-optimized, preferred" in shown
+            assert "standby" in shown
+
+    asyncio.run(main())
+
+
 def test_a_volume_grows_and_its_hosts_are_told() -> None:
     async def main() -> None:
         async with serving() as served, desk_of(served) as (desk, _):
@@ -255,6 +278,9 @@ def test_rebalancing_and_the_log_level() -> None:
         ("fault-on", {"name": "silent"}, "silent wants portal"),
         ("fault-on", {"name": "busy", "lba": -1}, "fault-on: lba: expected at least 0"),
         ("fault-on", {"name": "busy", "volume": "none"}, "there is no volume none"),
+        ("access-state", {"group": 1, "state": "standby"}, "the array has no target port groups"),
+        ("access-state", {"group": 0, "state": "standby"}, "access-state: group: expected at least 1"),
+        ("access-state", {"group": 1, "state": "asleep"}, "access-state: state: expected"),
         ("grow", {"volume": "none", "size_bytes": 512}, "there is no volume none"),
         ("grow", {"volume": "none", "size_bytes": "1GiB"}, "grow: size_bytes: expected a whole number"),
         ("log-level", {"level": "loud"}, 'level: expected "debug", "info", "warning" or "error", got "loud"'),
