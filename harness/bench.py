@@ -138,7 +138,7 @@ class Bench:
 
     def path_states(self, host: str, volume: str) -> tuple[str, ...]:
         """See `RunFacts.path_states`."""
-        return tuple(path.state.display for path in self.hosts[host].paths(volume))
+        return tuple(path.shown.display for path in self.hosts[host].paths(volume))
 
     def policy(self, host: str, volume: str) -> str | None:
         """See `RunFacts.policy`."""

@@ -11,7 +11,9 @@ from pydantic import Field, PositiveFloat, model_validator
 from harness.fields import DurationNs, Ip, Label, Listing, RateBitsPerS, Share, Table
 from harness.policy_step import PolicyName
 
-PathStateName = Literal["Active", "Standby", "Failed", "Undetermined"]
+PathStateName = Literal[
+    "Active", "Active/Unoptimized", "Standby", "Unavailable", "Transitioning", "Failed", "Undetermined"
+]
 TargetStateName = Literal["Connected", "Inactive"]
 
 

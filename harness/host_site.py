@@ -16,13 +16,24 @@ from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.live_connection import LOGGED_OUT
 from initiator_model.paths import Path, PathState
+from initiator_model.policies.path_groups import PathGroups
+from initiator_model.policies.vmw_mru import VmwMru
+from initiator_model.policies.vmw_rr import VmwRoundRobin
 from initiator_model.profiles import profile_named
 from initiator_model.session_events import SessionState
+from initiator_model.views_elsewhere import esxcli_paths, multipath_ll
 
 if TYPE_CHECKING:
     from harness.world import SocketLine, World
 
 Tell = Callable[[str], None]
+
+
+_DEVICES_TITLES = {
+    "applet": "Device Details: MPIO",
+    "multipath": "# multipath -ll",
+    "esxcli": "# esxcli storage nmp path list",
+}
 
 
 class HostSite(HostObserver):
@@ -132,10 +143,26 @@ class HostSite(HostObserver):
         return views.targets_list(self.host.targets())
 
     def devices_pane(self, volume: str) -> str:
-        """The MPIO page of the volume's disk."""
+        """The paths of the volume's disk, as the host's own tool shows them."""
         claimed = self.claimed(volume)
         dsm = claimed.disk.dsm
+        wwid = (claimed.facts.identity or claimed.facts.serial).rpartition(":")[2]
+        if self.profile.console == "multipath":
+            inquiry = claimed.facts.inquiry
+            groups = dsm.selector.groups(dsm.paths) if isinstance(dsm.selector, PathGroups) else [list(dsm.paths)]
+            product = f"{inquiry.vendor.strip()},{inquiry.product.strip()}"
+            size_bytes = claimed.facts.capacity.blocks * claimed.facts.capacity.block_size
+            name = f"mpath{chr(ord('a') + claimed.number % 26)}"
+            return multipath_ll(name, f"3{wwid}", product, size_bytes, dsm.policy, groups)
+        if self.profile.console == "esxcli":
+            working = dsm.selector.working if isinstance(dsm.selector, VmwMru | VmwRoundRobin) else None
+            return esxcli_paths(f"naa.{wwid}", dsm.policy, dsm.paths, working)
         return views.device_details(f"MPIO Disk{claimed.number} ({volume})", dsm.policy, dsm.paths)
+
+    @property
+    def devices_title(self) -> str:
+        """What stands above that."""
+        return _DEVICES_TITLES[self.profile.console]
 
     def netstat_pane(self, sockets: list[SocketLine]) -> str:
         """`netstat -nt`."""
@@ -196,7 +223,7 @@ class HostSite(HostObserver):
         if old is not PathState.UNDETERMINED:
             self._tell(
                 f"{host.name} path {path.source.rpartition(':')[0]} → {path.portal}: "
-                f"{old.display} → {new.display} ({why})"
+                f"{old.display} → {path.shown.display} ({why})"
             )
 
     def on_disk(self, host: IscsiHost, disk: ClaimedDisk, present: bool, why: str) -> None:

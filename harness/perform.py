@@ -106,7 +106,8 @@ async def _targets(bench: Bench, step: Targets) -> None:
 
 
 async def _devices(bench: Bench, step: Devices) -> None:
-    bench.narrator.pane("Device Details: MPIO", _site(bench, step.host).devices_pane(step.volume))
+    site = _site(bench, step.host)
+    bench.narrator.pane(site.devices_title, site.devices_pane(step.volume))
 
 
 async def _netstat(bench: Bench, step: Netstat) -> None:
@@ -238,7 +239,7 @@ async def _wait(bench: Bench, step: Wait) -> None:
     deadline_ns = bench.world.now_ns() + step.within_ns
     while not _holds(step, site.paths(step.volume)):
         if bench.world.now_ns() >= deadline_ns:
-            states = ", ".join(path.state.display for path in site.paths(step.volume)) or "no path"
+            states = ", ".join(path.shown.display for path in site.paths(step.volume)) or "no path"
             raise StepFailed(
                 f"waited {format_duration(step.within_ns)} until {step.until}; {site.model.name} still sees {states}",
                 {"states": states},
@@ -248,7 +249,7 @@ async def _wait(bench: Bench, step: Wait) -> None:
 
 
 def _holds(step: Wait, paths: tuple[Path, ...]) -> bool:
-    usable = sum(path.usable for path in paths)
+    usable = sum(path.works for path in paths)
     if step.until == "no_paths":
         return usable == 0
     if step.until == "path_lost":

@@ -25,7 +25,7 @@ def phase_of(run: WorkloadRun, policy: str, paths: Sequence[Path]) -> Phase:
                 id=path.label,
                 local=path.source.rpartition(":")[0],
                 portal=path.portal.rpartition(":")[0],
-                state=path.state.display,
+                state=path.shown.display,
                 ios=ios,
                 bytes=size,
                 share=ios / run.ios if run.ios else 0.0,

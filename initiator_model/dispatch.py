@@ -20,12 +20,12 @@ small layer is part of this one. The clock comes in as `call_later(delay_s, func
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol
 
 from initiator_model.dsm import Dsm
-from initiator_model.errors import Action, ErrorTable, may_have_run, words
+from initiator_model.errors import Action, ErrorTable, doubts_access, may_have_run, words
 from initiator_model.errors.msdsm import MSDSM
 from initiator_model.logical_io import (
     Attempt,
@@ -42,6 +42,7 @@ from initiator_model.paths import Path, PathState
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from initiator_model.timers import SECOND_NS, Timers
 from iscsi.constants import ScsiStatus
+from iscsi.port_groups import AccessState
 
 __all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
 
@@ -70,7 +71,11 @@ class PathIo(Protocol):
 
 
 class Dispatcher:
-    """See the module. `queue_limit` bounds the I/Os under way. The `on_` hooks observe and must not submit."""
+    """See the module.
+
+    `queue_limit` bounds the I/Os under way. The `on_` hooks observe and must not submit; `on_doubt` hears that a
+    command met an access state the disk did not expect.
+    """
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Dispatcher:
         self.on_attempt: Callable[[LogicalIo, Path], None] | None = None
         self.on_complete: Callable[[LogicalIo, IoResult], None] | None = None
         self.on_gone: Callable[[str], None] | None = None
+        self.on_doubt: Callable[[], None] | None = None
         self._call_later = call_later
         self._sessions: dict[int, PathIo] = {}
         self._under_way: dict[int, LogicalIo] = {}
@@ -131,6 +137,11 @@ class Dispatcher:
         if not self.gone and self.dsm.path_recovered(path, why):
             self._paths_changed()
             self._await_fail_back()
+
+    def set_access(self, access: Mapping[int, tuple[AccessState, bool]]) -> None:
+        """The array has said what it thinks of the paths; see `Dsm.set_access`."""
+        self.dsm.set_access(access)
+        self._paths_changed()
 
     def remove_path(self, path: Path, why: str) -> None:
         """The path's session was ended for good; what it was still carrying is sent down other paths."""
@@ -215,6 +226,8 @@ class Dispatcher:
             # GOOD with other data than was asked for is a torn transfer, whatever the status says.
             completion = Completion(CompletionKind.DATA_OVERRUN, residual=io.request.read_length - len(completion.data))
         io.may_have_run |= may_have_run(completion)
+        if self.on_doubt is not None and doubts_access(completion):
+            self.on_doubt()
         action = self.errors.interpret(completion, active_left=self.dsm.has_active)
         if action is Action.FAILOVER and attempt.generation == attempt.path.generation:
             self.path_failed(attempt.path, words(completion))

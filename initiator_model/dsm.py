@@ -2,7 +2,8 @@
 
 Everything that happens to a path comes through here, so the rules hold in one place:
 
-* a path's state changes by `add_path`, `remove_path`, `path_failed`, `path_recovered` and `set_policy`, nothing else;
+* a path's state changes by `add_path`, `remove_path`, `path_failed`, `path_recovered`, `set_access` and `set_policy`,
+  nothing else;
 * failing a failed path does nothing, so two requests that die on one path cannot start two fail-overs;
 * a policy request carries the wanted state of *every* path and is taken whole or not at all;
 * each change is told to `on_change(path, old, new, why)`, in the order it was made.
@@ -14,8 +15,9 @@ dm-multipath's map and ESXi's storage array plug-in keep the same book, by other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from initiator_model.paths import Path, PathState
@@ -23,6 +25,7 @@ from initiator_model.policies import LoadBalancePolicy, Move, PathSelector, Path
 from initiator_model.policies.catalog import DEFAULT_OPTIONS, SelectorOptions, make_selector
 from initiator_model.policies.path_groups import PathGroups
 from initiator_model.requests import IoRequest
+from iscsi.port_groups import AccessState
 
 __all__ = ["MAX_PATHS", "STATUS_INVALID_PARAMETER", "Dsm", "PolicyRefused", "PolicyRequest"]
 
@@ -35,6 +38,21 @@ OnChange = Callable[[Path, PathState, PathState, str], None]
 
 ACTIVE = PathState.ACTIVE_OPTIMIZED
 STANDBY = PathState.STANDBY
+
+
+def access_priority(access: AccessState, preferred: bool) -> int:
+    """The priority multipathd's `alua` prioritizer gives a path; 80 more for a preferred one that is not optimized."""
+    return _PRIORITIES.get(access, 0) + (80 if preferred and access is not AccessState.ACTIVE_OPTIMIZED else 0)
+
+
+_PRIORITIES: Final = MappingProxyType(
+    {
+        AccessState.ACTIVE_OPTIMIZED: 50,
+        AccessState.ACTIVE_NON_OPTIMIZED: 10,
+        AccessState.LBA_DEPENDENT: 5,
+        AccessState.STANDBY: 1,
+    }
+)
 
 
 class PolicyRefused(ValueError):
@@ -85,7 +103,9 @@ class Dsm:
         options: SelectorOptions = DEFAULT_OPTIONS,
         on_change: OnChange | None = None,
         clock: Callable[[], int] | None = None,
+        follows_access: bool = True,
     ) -> None:
+        self.follows_access = follows_access
         self.options = options
         self.on_change = on_change
         self.on_policy: Callable[[PolicyRequest], None] | None = None
@@ -113,7 +133,12 @@ class Dsm:
     @property
     def symmetric(self) -> bool:
         """True while every path may be active beside the others."""
-        return all(path.can_be_active for path in self._paths)
+        return all(path.can_be_active for path in self._paths) and not self.asymmetric
+
+    @property
+    def asymmetric(self) -> bool:
+        """True when the array tells paths apart (ALUA)."""
+        return any(path.access is not None for path in self._paths)
 
     @property
     def has_active(self) -> bool:
@@ -141,9 +166,9 @@ class Dsm:
         if len(self._paths) >= MAX_PATHS:
             raise ValueError(f"a disk has at most {MAX_PATHS} paths")
         self._paths.append(path)
-        if self._selector.needs_every_path and not self.symmetric:
+        if self._selector.needs_every_path and not all(path.can_be_active for path in self._paths):
             self._drop_to_fail_over_only(path)
-        self._apply(self._selector.after_arrival(self._paths, path))
+        self._arrives(path, "")
 
     def remove_path(self, path: Path, why: str) -> None:
         """The path's session is gone for good (logout). Its work goes to whom the policy says."""
@@ -151,14 +176,14 @@ class Dsm:
         self._selector.forget(index)
         del self._paths[index]
         self._move(path, PathState.REMOVED, why)
-        self._apply(self._selector.after_loss(self._paths))
+        self._lost()
 
     def path_failed(self, path: Path, why: str) -> bool:
         """The path is dead for now. False when it was failed or gone already: nothing happens twice."""
-        if not path.usable:
+        if not path.works:
             return False
         self._move(path, PathState.FAILED, why)
-        self._apply(self._selector.after_loss(self._paths))
+        self._lost()
         return True
 
     def path_recovered(self, path: Path, why: str) -> bool:
@@ -166,9 +191,68 @@ class Dsm:
         if path.state is not PathState.FAILED:
             return False
         path.generation += 1
-        moves = self._selector.after_arrival(self._paths, path)
-        self._apply([Move(*move[:2], f"{why}; {move.why}") if move.path is path else move for move in moves])
+        self._arrives(path, f"{why}; ")
         return True
+
+    def set_access(self, access: Mapping[int, tuple[AccessState, bool]]) -> None:
+        """The array has said which state each path's port group is in, and whether it prefers it; by path id.
+
+        A DSM that follows the array uses the optimized paths, or if there are none the non-optimized ones, and Round
+        Robin becomes Round Robin with Subset, as the Microsoft DSM does it. dm-multipath makes priorities of it.
+        """
+        for path in self._paths:
+            if path.path_id in access:
+                path.access, preferred = access[path.path_id]
+                path.priority = access_priority(path.access, preferred)
+        if not self.follows_access:
+            if isinstance(self._selector, PathGroups):
+                self._apply(self._selector.installed(self._paths))
+            return
+        self._leave_round_robin()
+        self._lost()
+        self._gained()
+
+    def _leave_round_robin(self) -> None:
+        if self.asymmetric and self.policy is LoadBalancePolicy.ROUND_ROBIN:
+            self._install(make_selector(LoadBalancePolicy.ROUND_ROBIN_SUBSET.option, self.options))
+
+    def _serves(self, path: Path) -> bool:
+        """Whether the path is as good as any: what the array says, and what the other paths have to offer."""
+        if path.access is None or not self.follows_access:
+            return True
+        if path.access is AccessState.ACTIVE_OPTIMIZED:
+            return True
+        best = any(other.access is AccessState.ACTIVE_OPTIMIZED and not other.state.is_failed for other in self._paths)
+        return path.access.active and not best
+
+    def _lost(self) -> None:
+        """Some path is worse than before, or gone: whoever must not work any more stops, and heirs are looked for."""
+        for path in self._paths:
+            path.serves = path.serves and self._serves(path)
+            if not path.serves and path.state is ACTIVE:
+                self._move(path, STANDBY, f"the array says {path.shown.display}")
+        self._apply(self._selector.after_loss(self._paths))
+        self._gained()
+
+    def _gained(self) -> None:
+        """Some path is better than before, or was left alone because of one that is gone: it is as if it arrived."""
+        for path in self._paths:
+            if not path.serves and self._serves(path):
+                path.serves = True
+                if path.state is STANDBY:
+                    self._apply(self._selector.after_arrival(self._paths, path))
+
+    def _arrives(self, path: Path, why: str) -> None:
+        path.serves = self._serves(path)
+        if path.access is not None and path.desired_state is None:
+            path.desired_state = ACTIVE  # of an asymmetric disk the array says which paths are the subset
+        if not path.serves:
+            self._move(path, STANDBY, f"{why}the array says {path.shown.display}")
+            return
+        moves = self._selector.after_arrival(self._paths, path)
+        self._apply([Move(*move[:2], f"{why}{move.why}") if move.path is path else move for move in moves])
+        if path.access is not None and self.follows_access:
+            self._lost()  # those that only stood in for a better one
 
     @property
     def fail_back_s(self) -> int | None:
@@ -189,12 +273,15 @@ class Dsm:
             PolicyRefused: some path's wish is missing or not possible; nothing has changed.
         """
         wishes = self._match(request.wishes)
-        selector = make_selector(request.policy.option, request.options or self.options)
+        policy = request.policy
+        if policy is LoadBalancePolicy.ROUND_ROBIN and self.asymmetric and self.follows_access:
+            policy = LoadBalancePolicy.ROUND_ROBIN_SUBSET
+        selector = make_selector(policy.option, request.options or self.options)
         reason = selector.refuses(wishes)
         if reason is not None:
             raise PolicyRefused(reason)
         self._install(selector)
-        why = f"policy set to {request.policy.display}"
+        why = f"policy set to {policy.display}"
         # Standby first: two paths must never be active at once under Fail Over Only, not even between two moves.
         for path, wish in sorted(wishes, key=lambda pair: pair[1].state is ACTIVE):
             path.weight = wish.weight
@@ -242,7 +329,8 @@ class Dsm:
 
     def _apply(self, moves: Iterable[Move]) -> None:
         for path, state, why in moves:
-            self._move(path, state, why)
+            if path.state is not state or path.access is None:
+                self._move(path, state, why)
 
     def _move(self, path: Path, state: PathState, why: str) -> None:
         old = path.state

@@ -78,11 +78,16 @@ class IscsiHost:
         self._sessions: list[HostSession] = []
         self._persistent: list[LoginRequestRecord] = []
         self._identity = HostIdentity(iqn, profile, random_bytes)
-        self._claims = PathClaims(profile, on_path=self._path_changed, on_disk=self._disk_changed)
+        self._claims = PathClaims(
+            profile,
+            on_path=self._path_changed,
+            on_disk=self._disk_changed,
+            on_note=lambda text: self.observer.on_note(self, text),
+        )
         self._verifier: PathVerifier | PathChecker = (
             PathVerifier(profile.timers, lambda: self._sessions)
             if profile.timers.session_restores_path
-            else PathChecker(profile.timers)
+            else PathChecker(profile.timers, self._claims.access.doubt)
         )
 
     # What the applet shows

@@ -14,11 +14,11 @@ from initiator_model.lu_identity import lu_identity
 from initiator_model.scsi_calls import CommandFailed, Submit, call, test_unit_ready
 from iscsi import scsi
 from iscsi.capacity import Capacity, parse_lun_list
-from iscsi.identification import parse_device_identification
+from iscsi.identification import DesignatorType, parse_device_identification
 from iscsi.inquiry import StandardInquiry, VpdPage, parse_serial_number
 from iscsi.lun import decode_lun
 
-__all__ = ["LogicalUnitFacts", "ProbeError", "probe", "units_unchanged"]
+__all__ = ["LogicalUnitFacts", "ProbeError", "port_group_of", "probe", "units_unchanged"]
 
 _DIRECT_ACCESS: Final = 0x00  # qualifier 0, type 0: a disk that is there
 
@@ -89,7 +89,23 @@ async def _unit(submit: Submit, lun: int) -> LogicalUnitFacts | None:
         return None
     identity, serial = await _identity(submit, lun)
     capacity = await _capacity(submit, lun)
-    return LogicalUnitFacts(lun, inquiry, serial, identity, capacity, await _in_standby(submit, lun))
+    # On an asymmetric unit its port groups say what this port may do; without them, readiness is all there is to ask.
+    standby = not inquiry.tpgs and await _in_standby(submit, lun)
+    return LogicalUnitFacts(lun, inquiry, serial, identity, capacity, standby)
+
+
+async def port_group_of(submit: Submit, lun: int) -> int | None:
+    """The target port group behind this path, from page 83h; None when the unit names none.
+
+    Raises:
+        CommandFailed: the unit did not answer.
+        ValueError: the page cannot be read.
+    """
+    page = await _page(submit, lun, VpdPage.DEVICE_IDENTIFICATION)
+    for designator in parse_device_identification(page) if page else ():
+        if designator.kind is DesignatorType.TARGET_PORT_GROUP:
+            return int.from_bytes(designator.value[-2:], "big")
+    return None
 
 
 async def _in_standby(submit: Submit, lun: int) -> bool:

@@ -12,6 +12,7 @@ Source: multipathd/main.c of multipath-tools (`check_path`) and the multipath.co
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from initiator_model.host_records import ClaimedDisk, HostSession
@@ -29,9 +30,10 @@ TICK_S: Final = 1.0
 
 
 class PathChecker:
-    """Checks the paths of one host."""
+    """Checks the paths of one host. ``refresh`` has the priorities of an asymmetric disk's paths looked at again."""
 
-    def __init__(self, timers: Timers) -> None:
+    def __init__(self, timers: Timers, refresh: Callable[[ClaimedDisk], None]) -> None:
+        self._refresh = refresh
         self._least_s = timers.check_ns / SECOND_NS
         self._most_s = timers.check_max_ns / SECOND_NS
         self._watched: dict[int, _Watched] = {}  # by number, in the order they were found
@@ -41,7 +43,7 @@ class PathChecker:
         """A session has paths now."""
         for disk, path in owner.paths:
             self._found = number = self._found + 1
-            self._watched[number] = _Watched(owner, disk, path, self._least_s, self._most_s)
+            self._watched[number] = _Watched(owner, disk, path, self._least_s, self._most_s, self._refresh)
 
     def path_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
         """The kernel failed a path."""
@@ -61,7 +63,16 @@ class PathChecker:
 class _Watched:
     """One path and when it is looked at next."""
 
-    def __init__(self, owner: HostSession, disk: ClaimedDisk, path: Path, least_s: float, most_s: float) -> None:
+    def __init__(
+        self,
+        owner: HostSession,
+        disk: ClaimedDisk,
+        path: Path,
+        least_s: float,
+        most_s: float,
+        refresh: Callable[[ClaimedDisk], None],
+    ) -> None:
+        self._refresh = refresh
         self.owner = owner
         self.disk = disk
         self.path = path
@@ -110,6 +121,8 @@ class _Watched:
         if self.gone or self.disk.disk.gone:
             return
         if complaint is None:
+            if self.path.access is not None:
+                self._refresh(self.disk)
             if self.path.state is PathState.FAILED:
                 self._interval_s = self._least_s
                 self.disk.disk.path_recovered(self.path, "the checker found it well")

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from initiator_model.access_watch import AccessWatch
 from initiator_model.disk import MpioDisk
 from initiator_model.dsm import Dsm, PolicyRequest
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
@@ -36,8 +37,10 @@ class PathClaims:
     comes back, after a reboot too.
     """
 
-    def __init__(self, profile: Profile, *, on_path: OnPath, on_disk: OnDisk) -> None:
+    def __init__(self, profile: Profile, *, on_path: OnPath, on_disk: OnDisk, on_note: Callable[[str], None]) -> None:
         self._profile = profile
+        self._owners: list[HostSession] = []
+        self.access = AccessWatch(lambda: self._owners, on_note)
         self._on_path = on_path
         self._on_disk = on_disk
         self._disks: list[ClaimedDisk] = []
@@ -63,6 +66,8 @@ class PathClaims:
             path = self._path(owner, unit.identity, address, not unit.standby)
             owner.paths.append((claimed, path))
             claimed.disk.add_path(path, session)
+        self._owners.append(owner)
+        self.access.session_came(owner)
 
     def lost(self, owner: HostSession, why: str) -> None:
         """The session's hold time is over."""
@@ -90,6 +95,7 @@ class PathClaims:
         """The session has a new connection: its paths have new ends."""
         for _, path in owner.paths:
             path.source, path.portal = owner.session.local, owner.session.remote
+        self.access.session_came(owner)
 
     def released(self, owner: HostSession, why: str) -> None:
         """The session was logged out. A disk whose last path that was goes away."""
@@ -99,11 +105,15 @@ class PathClaims:
                 if not claimed.disk.dsm.paths:
                     claimed.disk.remove(why)
         owner.paths.clear()
+        if owner in self._owners:
+            self._owners.remove(owner)
 
     def remove_all(self, why: str) -> None:
         """The host went down."""
+        self.access.stop()
         for claimed in self.disks:
             claimed.disk.remove(why)
+        self._owners.clear()
 
     def _known(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk | None:
         """The disk this unit is, if MPIO may combine them: the box was checked, and the unit says who it is."""
@@ -122,7 +132,12 @@ class PathClaims:
     def _new_disk(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk:
         policy = self._chosen.get(unit.identity or "", self._profile.default_policy())
         loop = asyncio.get_running_loop()
-        dsm = Dsm(policy, options=self._profile.options, clock=lambda: round(loop.time() * SECOND_NS))
+        dsm = Dsm(
+            policy,
+            options=self._profile.options,
+            clock=lambda: round(loop.time() * SECOND_NS),
+            follows_access=self._profile.follows_access,
+        )
         disk = MpioDisk(
             dsm=dsm,
             timers=self._profile.timers,
@@ -138,6 +153,8 @@ class PathClaims:
         dsm.on_change = partial(self._on_path, claimed)
         dsm.on_policy = partial(self._policy_chosen, claimed)
         disk.on_gone = partial(self._gone, claimed)
+        if unit.inquiry.tpgs:
+            disk.on_doubt = partial(self.access.doubt, claimed)
         self._disks.append(claimed)
         self._disks.sort(key=lambda one: one.number)
         self._on_disk(claimed, True, f"LUN {unit.lun} of {owner.request.target}")

@@ -1,8 +1,9 @@
 """A path: one session from one source address to one portal, as the DSM sees it.
 
 The state values are those of the Microsoft DSM (its header lists them; everything above 16 is a failed state). A disk
-whose array has no ALUA uses only *active/optimized*, which every tool displays as "Active", and *standby*; the ALUA
-values are listed because the numbers appear in WMI and in event logs, and the table below refuses to enter them.
+whose array has no ALUA uses only *active/optimized*, which every tool displays as "Active", and *standby*. On an
+asymmetric disk the policy still knows these two alone: *active* among the paths that serve best, or not. What the array
+says of a path stands beside it (`Path.access`), and the two together are what is shown.
 
 A path holds facts. Who may change its state is the DSM alone (`dsm.Dsm`), through `Path.enter`.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
+
+from iscsi.port_groups import AccessState
 
 __all__ = ["TRANSITIONS", "FailOverGroup", "Path", "PathState", "ScsiAddress"]
 
@@ -41,6 +44,17 @@ class PathState(IntEnum):
         """The word the applet shows."""
         return _DISPLAY[self]
 
+
+_SHOWN: Final = MappingProxyType(
+    {
+        AccessState.ACTIVE_NON_OPTIMIZED: PathState.ACTIVE_UNOPTIMIZED,
+        AccessState.STANDBY: PathState.STANDBY,
+        AccessState.UNAVAILABLE: PathState.UNAVAILABLE,
+        AccessState.OFFLINE: PathState.UNAVAILABLE,
+        AccessState.LBA_DEPENDENT: PathState.ACTIVE_UNOPTIMIZED,
+        AccessState.TRANSITIONING: PathState.TRANSITIONING,
+    }
+)
 
 _DISPLAY: Final = MappingProxyType(
     {
@@ -118,9 +132,12 @@ class Path:
     `in_flight` and `bytes_in_flight` count this disk's requests, `group` those of every LUN behind the session.
     `throughput` is the path's share of the work under dm-service-time, 0 to 100. `priority` is multipathd's: paths of
     equal priority can make one path group, and the higher group is used first.
+    On an asymmetric disk `port_group` is the target port group behind the path and `access` what the array says of it;
+    `serves` is False while a DSM that follows the array leaves the path alone because of that.
     """
 
     __slots__ = (
+        "access",
         "bytes_in_flight",
         "can_be_active",
         "desired_state",
@@ -128,10 +145,12 @@ class Path:
         "group",
         "in_flight",
         "path_id",
+        "port_group",
         "portal",
         "preferred",
         "priority",
         "scsi_address",
+        "serves",
         "source",
         "state",
         "throughput",
@@ -151,6 +170,7 @@ class Path:
         throughput: int = 1,
         priority: int = 1,
         group: FailOverGroup | None = None,
+        port_group: int | None = None,
     ) -> None:
         self.path_id = scsi_address.path_id
         self.source = source
@@ -160,6 +180,9 @@ class Path:
         self.preferred = preferred
         self.desired_state = desired_state
         self.can_be_active = can_be_active
+        self.port_group = port_group
+        self.access: AccessState | None = None
+        self.serves = True
         self.state = PathState.UNDETERMINED
         self.throughput = throughput
         self.priority = priority
@@ -192,7 +215,21 @@ class Path:
     @property
     def usable(self) -> bool:
         """True when the path carries I/O or could be told to."""
+        return self.serves and self.works
+
+    @property
+    def works(self) -> bool:
+        """True when the path has not failed, whatever the array lets it carry."""
         return self.state is PathState.ACTIVE_OPTIMIZED or self.state is PathState.STANDBY
+
+    @property
+    def shown(self) -> PathState:
+        """The state as the applet shows it: on an asymmetric disk that of the array, where the path works."""
+        if self.access is None or self.state.is_failed:
+            return self.state
+        if self.access is AccessState.ACTIVE_OPTIMIZED:
+            return self.state
+        return _SHOWN[self.access]
 
     def enter(self, state: PathState) -> None:
         """Change the state.

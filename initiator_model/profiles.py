@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 from initiator_model.errors import ErrorTable
 from initiator_model.errors.esxi import ESXI
@@ -66,6 +66,8 @@ class Profile:
     timers: Timers = field(default_factory=MicrosoftTimers)
     errors: ErrorTable = MSDSM
     offered: OfferedKeys = field(default_factory=OfferedKeys)
+    console: Literal["applet", "multipath", "esxcli"] = "applet"  # how a disk's paths are looked at
+    follows_access: bool = True  # on an asymmetric disk the best paths are used; False: priorities are made of it
 
     def default_policy(self, *, symmetric: bool = True) -> LoadBalancePolicy:
         """What a disk starts with. Fail Over Only is the only choice on an array that is not symmetric."""
@@ -127,6 +129,8 @@ _ALL: Final = (
         isid_prefix=_OPEN_ISCSI_ISID,
         timers=LinuxTimers(),
         errors=LINUX,
+        console="multipath",
+        follows_access=False,
         offered=_OPEN_ISCSI_KEYS,
     ),
     Profile(
@@ -139,6 +143,8 @@ _ALL: Final = (
         isid_prefix=_OPEN_ISCSI_ISID,
         timers=LinuxTimers(no_path_retry=30),
         errors=LINUX,
+        console="multipath",
+        follows_access=False,
         offered=_OPEN_ISCSI_KEYS,
     ),
     Profile(
@@ -151,6 +157,7 @@ _ALL: Final = (
         isid_prefix=_OPEN_ISCSI_ISID,
         timers=EsxiTimers(),
         errors=ESXI,
+        console="esxcli",
         offered=_OPEN_ISCSI_KEYS,
     ),
 )

@@ -43,14 +43,16 @@ class CommandFailed(Exception):
         return sense is not None and sense.code == NOT_READY_STANDBY.code
 
 
-async def call(submit: Submit, what: str, lun: int, cdb: bytes, read_length: int = 0) -> bytes:
+async def call(
+    submit: Submit, what: str, lun: int, cdb: bytes, read_length: int = 0, *, data_out: bytes = b""
+) -> bytes:
     """Send one command, again after each unit attention, and return the data it read.
 
     Raises:
         CommandFailed: anything but GOOD in the end.
     """
     for _ in range(UNIT_ATTENTIONS_MAX + 1):
-        completion = await _once(submit, ScsiRequest(cdb, lun, read_length, b""))
+        completion = await _once(submit, ScsiRequest(cdb, lun, read_length, data_out))
         if completion.kind is CompletionKind.COMPLETED and completion.status == ScsiStatus.GOOD:
             return completion.data
         if _sense_key(completion) is not SenseKey.UNIT_ATTENTION:

@@ -110,8 +110,8 @@ def device_details(device: str, policy: LoadBalancePolicy, paths: Sequence[Path]
     rows = [
         (
             path.label,
-            "Connected" if path.usable else "Disconnected",
-            path.state.display,
+            "Connected" if path.works else "Disconnected",
+            path.shown.display,
             str(path.weight),
             path.source,
             path.portal,
@@ -123,7 +123,7 @@ def device_details(device: str, policy: LoadBalancePolicy, paths: Sequence[Path]
             f"Device Details: {device}",
             "",
             f"Load Balance Policy: {policy.display}",
-            *(f"  {line}" for line in _DESCRIPTIONS[policy]),
+            *(f"  {line}" for line in _DESCRIPTIONS.get(policy, ())),
             "",
             *_table(_PATH_COLUMNS, rows),
         ]
@@ -174,7 +174,7 @@ def mpclaim_disk(
         "    " + "-" * 75,
     ]
     for path in paths:
-        state = "Active/Optimized" if path.state is PathState.ACTIVE_OPTIMIZED else path.state.display
+        state = "Active/Optimized" if path.shown is PathState.ACTIVE_OPTIMIZED else path.shown.display
         lines.append(f"    {path.path_id:016x} {state:<18} {path.scsi_address!s:<17} {path.weight}")
     return _text(lines)
 

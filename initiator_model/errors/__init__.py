@@ -17,7 +17,7 @@ from initiator_model.requests import Completion, CompletionKind
 from iscsi.constants import ScsiStatus, SenseKey
 from iscsi.sense import Sense
 
-__all__ = ["Action", "ErrorTable", "SenseRule", "may_have_run", "sense_triple", "words"]
+__all__ = ["Action", "ErrorTable", "SenseRule", "doubts_access", "may_have_run", "sense_triple", "words"]
 
 
 class Action(Enum):
@@ -90,6 +90,17 @@ class ErrorTable:
         if completion.status == ScsiStatus.CHECK_CONDITION:
             return sense_triple(completion.sense)[0] in self.class_keys
         return completion.status in self.class_statuses
+
+
+_DOUBTS: Final = ((6, 0x2A, 0x06), (6, 0x2A, 0x07), (2, 0x04, 0x0A), (2, 0x04, 0x0B), (2, 0x04, 0x0C))
+"""An access state changed or could not; a port is in transition, in standby, or unavailable."""
+
+
+def doubts_access(completion: Completion) -> bool:
+    """Whether a command ended in a way that says the access states of the port groups are not what they were."""
+    if completion.kind is not CompletionKind.COMPLETED or completion.status != ScsiStatus.CHECK_CONDITION:
+        return False
+    return sense_triple(completion.sense) in _DOUBTS
 
 
 _REFUSED_BEFORE_RUNNING: Final = (

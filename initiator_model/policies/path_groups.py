@@ -114,6 +114,13 @@ class PathGroups(Selector):
         self._valid = []
         return moves + self._switch(paths, "failed back: its group has the higher priority")
 
+    def groups(self, paths: Sequence[Path]) -> list[list[Path]]:
+        """The groups, the best one first."""
+        keyed: dict[object, list[Path]] = {}
+        for path in paths:
+            keyed.setdefault(self._key(path), []).append(path)
+        return sorted(keyed.values(), key=lambda group: -max(map(_priority, group)))
+
     def _switch(self, paths: Sequence[Path], why: str) -> list[Move]:
         usable = [path for path in paths if path.usable]
         best = self._best(usable)

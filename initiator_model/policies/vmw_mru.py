@@ -30,6 +30,11 @@ class VmwMru(Selector):
     def __init__(self) -> None:
         self._current: Path | None = None
 
+    @property
+    def working(self) -> Path | None:
+        """The path in use."""
+        return self._current
+
     def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         if self._current is None:
             at = first_active(paths)

@@ -50,6 +50,11 @@ class VmwRoundRobin(Selector):
         self._done = 0  # requests or bytes of the current turn
         self._trial = _Trial()
 
+    @property
+    def working(self) -> Path | None:
+        """The path in use; with type latency while samples are taken, the one before."""
+        return self._current
+
     def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         if self.kind == "latency":
             return self._by_latency(paths)

@@ -24,9 +24,9 @@ class TcpProfile:
     offered and the window ends at 65,535 bytes. `send_buffer_bytes` is what the socket takes before a transport's own
     buffer begins to fill. With `media_sense` a lost carrier takes the address away and its connections are aborted at
     once; without it the stack waits for answers that do not come. `neighbour_ns` is how long address resolution is
-    tried before a connection that is being opened ends with "No route to host"; None: SYNs are sent until their retries are
-    used up. (Linux: three probes a second apart, `mcast_solicit` and `retrans_time_ms` of Documentation/networking/
-    ip-sysctl.rst. What Windows does is not modeled.)
+    tried before a connection that is being opened ends with "No route to host"; None: SYNs go on until their
+    retries are used up. (Linux: three probes a second apart, `mcast_solicit` and `retrans_time_ms` of
+    Documentation/networking/ip-sysctl.rst. What Windows does is not modeled.)
     """
 
     name: str

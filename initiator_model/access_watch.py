@@ -1,0 +1,158 @@
+"""What the array says of the paths to an asymmetric disk, asked again whenever there is reason to doubt it.
+
+A unit whose INQUIRY data has TPGS names, on each path, the target port group behind it (page 83h), and tells the states
+of all its groups on any path (REPORT TARGET PORT GROUPS). Both are asked when a session has come, or come back by
+another portal, and the states again when a command meets one of these:
+
+    6/2A/06, 6/2A/07      asymmetric access state changed; an implicit transition failed
+    2/04/0A, 0B, 0C       in transition; standby; unavailable
+
+While a group is in transition the question is repeated every second. Where the array leaves it to its hosts (explicit
+TPGS) and no optimized path works, a DSM that follows the array sends SET TARGET PORT GROUPS for the group of the first
+path that does; when the array refuses, things stay as they are.
+
+Source: SPC-4 5.15.2; the Microsoft DSM's sample for when it asks and sets (FACTS D.4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from initiator_model.host_records import ClaimedDisk, HostSession
+from initiator_model.lu_probe import port_group_of
+from initiator_model.paths import Path
+from initiator_model.scsi_calls import CommandFailed, Submit, call
+from initiator_model.session_events import SessionState
+from iscsi import scsi
+from iscsi.port_groups import AccessState, PortGroups, build_set_list, parse_port_groups
+
+__all__ = ["AccessWatch"]
+
+_ANSWER_MAX: Final = 4096
+_ASK_AGAIN_S: Final = 1.0
+_ASK_MAX: Final = 256
+"""Questions in a row about one transition: longer than the longest an array may announce (255 s)."""
+_EXPLICIT: Final = 2
+
+
+class AccessWatch:
+    """The asymmetric disks of one host. ``owners`` gives the sessions; ``note`` hears what went wrong."""
+
+    def __init__(self, owners: Callable[[], list[HostSession]], note: Callable[[str], None]) -> None:
+        self._owners = owners
+        self._note = note
+        self._asking: dict[int, asyncio.Task[None]] = {}  # by the disk's number
+        self._again: list[int] = []
+        self._learning: dict[int, asyncio.Task[None]] = {}
+        self._started = 0
+
+    def session_came(self, owner: HostSession) -> None:
+        """A session is there, or there again: which groups are behind it now?"""
+        if any(claimed.facts.inquiry.tpgs for claimed, _ in owner.paths):
+            self._started = number = self._started + 1
+            task = asyncio.get_running_loop().create_task(self._learn(owner))
+            self._learning[number] = task
+            task.add_done_callback(lambda _: self._learning.pop(number, None))
+
+    def doubt(self, claimed: ClaimedDisk) -> None:
+        """Ask for the states of a disk's groups, now or when the present question is answered."""
+        if claimed.number in self._asking:
+            if claimed.number not in self._again:
+                self._again.append(claimed.number)
+            return
+        number = claimed.number
+        task = asyncio.get_running_loop().create_task(self._ask(claimed))
+        self._asking[number] = task
+        task.add_done_callback(lambda _: self._asked(claimed))
+
+    def stop(self) -> None:
+        """The host goes down."""
+        for task in (*self._asking.values(), *self._learning.values()):
+            task.cancel()
+        self._asking.clear()
+        self._again.clear()
+        self._learning.clear()
+
+    def _asked(self, claimed: ClaimedDisk) -> None:
+        self._asking.pop(claimed.number, None)
+        if claimed.number in self._again:
+            self._again.remove(claimed.number)
+            if not claimed.disk.gone:
+                self.doubt(claimed)
+
+    async def _learn(self, owner: HostSession) -> None:
+        for claimed, path in list(owner.paths):
+            try:
+                path.port_group = await port_group_of(owner.session.submit, claimed.facts.lun)
+            except (CommandFailed, ValueError) as error:
+                self._note(f"which port group is behind {path.label} cannot be learned: {error}")
+                continue
+            self.doubt(claimed)
+
+    async def _ask(self, claimed: ClaimedDisk) -> None:
+        for _ in range(_ASK_MAX):
+            submit = self._way(claimed)
+            if submit is None:
+                return
+            try:
+                groups = await ask(submit, claimed.facts.lun)
+            except (CommandFailed, ValueError) as error:
+                self._note(str(error))
+                return
+            if claimed.disk.gone:
+                return
+            self._tell(claimed, groups)
+            if all(group.state is not AccessState.TRANSITIONING for group in groups.groups):
+                await self._take_over(claimed, groups)
+                return
+            await asyncio.sleep(_ASK_AGAIN_S)
+
+    def _tell(self, claimed: ClaimedDisk, groups: PortGroups) -> None:
+        by_number = {group.number: group for group in groups.groups}
+        known = {
+            path.path_id: (by_number[path.port_group].state, by_number[path.port_group].preferred)
+            for path in claimed.disk.dsm.paths
+            if path.port_group in by_number
+        }
+        claimed.disk.set_access(known)
+
+    async def _take_over(self, claimed: ClaimedDisk, groups: PortGroups) -> None:
+        """Ask the array for an optimized path if there is none and it takes requests."""
+        dsm = claimed.disk.dsm
+        works = [path for path in dsm.paths if path.works]
+        explicit = claimed.facts.inquiry.tpgs & _EXPLICIT and dsm.follows_access
+        if not explicit or not works or any(path.access is AccessState.ACTIVE_OPTIMIZED for path in works):
+            return
+        heir = works[0]
+        submit = self._submit(claimed, heir)
+        if submit is None or heir.port_group is None:
+            return
+        wanted = build_set_list([(heir.port_group, AccessState.ACTIVE_OPTIMIZED)])
+        cdb = scsi.set_target_port_groups(len(wanted))
+        try:
+            await call(submit, "SET TARGET PORT GROUPS", claimed.facts.lun, cdb, data_out=wanted)
+            groups = await ask(submit, claimed.facts.lun)
+        except (CommandFailed, ValueError) as error:
+            self._note(f"the array does not make group {heir.port_group} optimized: {error}")
+            return
+        if not claimed.disk.gone:
+            self._tell(claimed, groups)
+
+    def _way(self, claimed: ClaimedDisk) -> Submit | None:
+        """A session to ask over: that of a path that works, or else any that is logged in."""
+        paths = sorted(claimed.disk.dsm.paths, key=lambda path: not path.works)
+        return next((submit for path in paths if (submit := self._submit(claimed, path)) is not None), None)
+
+    def _submit(self, claimed: ClaimedDisk, path: Path) -> Submit | None:
+        for owner in self._owners():
+            if (claimed, path) in owner.paths and owner.session.state is SessionState.LOGGED_IN:
+                return owner.session.submit
+        return None
+
+
+async def ask(submit: Submit, lun: int) -> PortGroups:
+    """REPORT TARGET PORT GROUPS. Raises CommandFailed, or ValueError for an answer that is none."""
+    cdb = scsi.report_target_port_groups(_ANSWER_MAX)
+    return parse_port_groups(await call(submit, "REPORT TARGET PORT GROUPS", lun, cdb, _ANSWER_MAX))
