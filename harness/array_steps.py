@@ -63,6 +63,16 @@ class RequestLogout(HostStep, LogoutStep):
     """Without it: to whatever volume."""
 
 
+class Drop(HostStep):
+    """The array ends the connections from one address of a host, without asking and without a logout."""
+
+    do: Literal["drop"]
+    source: Ip
+    volume: Label | None = None
+    """Without it: to whatever volume."""
+    how: Literal["rst", "fin"] = "rst"
+
+
 class AccessState(Step):
     """A target port group gives another access to a volume, or to all: an implicit change (ALUA)."""
 

@@ -104,11 +104,24 @@ class ConnectionsCheck(Table):
 
 
 class IoCheck(Table):
-    """Logical I/Os of the whole run that ended badly."""
+    """Logical I/Os of the whole run that ended badly: so many, or as many as the bounds say."""
 
     check: Literal["io"]
     failed: Annotated[int, Field(ge=0)] = 0
+    """Not judged where failed_min or failed_max says something else; then unknown is not judged either."""
     unknown: Annotated[int, Field(ge=0)] = 0
+    failed_min: Annotated[int, Field(ge=0)] | None = None
+    """Bounds for failed and unknown together."""
+    failed_max: Annotated[int, Field(ge=0)] | None = None
+    refused: bool = False
+    """true: workloads may end because their disk was removed, as Windows does it."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        bounded = self.failed_min is not None or self.failed_max is not None
+        if bounded and {"failed", "unknown"} & self.model_fields_set:
+            raise ValueError("expected either failed and unknown, or failed_min and/or failed_max")
+        return self
 
 
 class StallCheck(Table):
@@ -139,11 +152,19 @@ class RedirectsCheck(Table):
 
 
 class LatencyCheck(Table):
-    """The 99th percentile of a phase's latency."""
+    """The 99th percentile of a phase's latency, or its longest."""
 
     check: Literal["latency"]
     phase: Label
-    p99_max_ns: DurationNs = Field(alias="p99_max")
+    p99_max_ns: DurationNs | None = Field(default=None, alias="p99_max")
+    longest_min_ns: DurationNs | None = Field(default=None, alias="longest_min")
+    longest_max_ns: DurationNs | None = Field(default=None, alias="longest_max")
+
+    @model_validator(mode="after")
+    def _some_demand(self) -> Self:
+        if (self.p99_max_ns, self.longest_min_ns, self.longest_max_ns) == (None, None, None):
+            raise ValueError('expected p99_max, longest_min and/or longest_max, such as longest_max = "1s"')
+        return self
 
 
 Check = Annotated[

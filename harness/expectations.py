@@ -173,10 +173,19 @@ def _latency(check: LatencyCheck, result: Result) -> Judgement:
     name, phase = check_name(check), result.phase(check.phase)
     if phase is None:
         return _never_ran(name, check.phase)
-    p99_us = phase.latency_us.p99
-    bound = format_duration(check.p99_max_ns)
-    why = f'99 of 100 I/Os of "{check.phase}" took at most {p99_us:.0f} us; expected at most {bound}'
-    return Judgement(name, p99_us * 1000 <= check.p99_max_ns, why, {"p99_us": p99_us})
+    latency = phase.latency_us
+    ok, told = True, [f'"{check.phase}"']
+    if check.p99_max_ns is not None:
+        ok &= latency.p99 * 1000 <= check.p99_max_ns
+        told.append(
+            f"99 of 100 I/Os took at most {latency.p99:.0f} us; expected at most {format_duration(check.p99_max_ns)}"
+        )
+    if check.longest_min_ns is not None or check.longest_max_ns is not None:
+        low, high = (None if bound is None else bound / 1e9 for bound in (check.longest_min_ns, check.longest_max_ns))
+        longest_s = latency.max / 1e6
+        ok &= (low is None or longest_s >= low) and (high is None or longest_s <= high)
+        told.append(f"the longest I/O took {longest_s:.3f} s; expected {_between(low, high)} s")
+    return Judgement(name, ok, f"{told[0]}: {'; '.join(told[1:])}", {"p99_us": latency.p99, "max_us": latency.max})
 
 
 def _connections(check: ConnectionsCheck, scenario: Scenario, result: Result) -> Judgement:
@@ -205,9 +214,14 @@ def _connections(check: ConnectionsCheck, scenario: Scenario, result: Result) ->
 
 def _io(check: IoCheck, result: Result, facts: RunFacts) -> Judgement:
     io = result.io
-    ok = io.failed == check.failed and io.unknown == check.unknown
     why = f"of {io.submitted} I/Os {io.ok} succeeded, {io.failed} failed and {io.unknown} stayed open"
-    why += _unless(ok, f"{check.failed} failed and {check.unknown} open")
+    if check.failed_min is None and check.failed_max is None:
+        ok = io.failed == check.failed and io.unknown == check.unknown
+        why += _unless(ok, f"{check.failed} failed and {check.unknown} open")
+    else:
+        bad = io.failed + io.unknown
+        ok = (check.failed_min or 0) <= bad and (check.failed_max is None or bad <= check.failed_max)
+        why += f"; expected {_between(check.failed_min, check.failed_max)} of both together"
     complaints = facts.io_complaints()
     if complaints:
         why += f" ({'; '.join(complaints)})"

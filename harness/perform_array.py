@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from harness.array_steps import AccessState, ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout, Undrain
 from harness.bench import Bench
 from harness.fields import access_state
 from target.operations import FailoverManner, OperationError
@@ -34,6 +34,17 @@ async def _request_logout(bench: Bench, step: RequestLogout) -> None:
         operations.request_logout(number, step.within_s)
 
 
+async def _drop(bench: Bench, step: Drop) -> None:
+    operations = bench.world.site.operations
+    target = None if step.volume is None else bench.target_names[step.volume]
+    numbers = operations.paths(bench.scenario.host(step.host).iqn, step.source, target)
+    if not numbers:
+        raise OperationError(f"no session from {step.source} to {step.volume or 'any volume'}")
+    bench.recorder.fault(f"dropped by {step.how}", (step.source,))
+    for number in numbers:
+        operations.drop(number, FailoverManner(step.how))
+
+
 async def _access_state(bench: Bench, step: AccessState) -> None:
     bench.world.site.operations.access_state(step.group, access_state(step.state), step.volume)
 
@@ -47,6 +58,7 @@ ARRAY_ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
     Undrain: _undrain,
     Rebalance: _rebalance,
     RequestLogout: _request_logout,
+    Drop: _drop,
     AccessState: _access_state,
     ControllerFailover: _controller_failover,
 }

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from harness.array_steps import AccessState, ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout, Undrain
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep
 from harness.steps import (
@@ -77,6 +77,9 @@ def _words(step: AnyStep) -> str:
             return f"Array: ask {step.source} to log out{volume}{_within(step)}"
         case AccessState():
             return f"Array: port group {step.group} becomes {step.state}{f' for {step.volume}' if step.volume else ''}"
+        case Drop():
+            volume = f" to {step.volume}" if step.volume else ""
+            return f"Array: drop the connection from {step.source}{volume} ({step.how})"
         case ControllerFailover():
             return f"Array: controller failover, {format_duration(step.gap_ns)} until the other one serves ({step.how})"
         case Wait():

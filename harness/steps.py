@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from harness.array_steps import AccessState, ControllerFailover, Drain, Rebalance, RequestLogout, Undrain
+from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout, Undrain
 from harness.checks_model import Check
 from harness.fields import (
     ChapText,
@@ -36,6 +36,8 @@ FaultKind = Literal[
     "host_reboot",
     "busy",
     "task_set_full",
+    "reservation_conflict",
+    "check_condition",
     "medium_error",
     "silent",
     "no_login",
@@ -196,6 +198,10 @@ class Fault(Step):
     """medium_error only: so many blocks from lba on cannot be read."""
     to: Ip | None = None
     """redirect_to_dead only: the address logins are redirected to, where nobody answers."""
+    sense: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]/[0-9A-Fa-f]{2}/[0-9A-Fa-f]{2}$")] | None = None
+    """check_condition only: key, ASC and ASCQ, such as "5/25/00"."""
+    count: PositiveInt | None = None
+    """check_condition only: how many commands meet it; without it all do until it is healed."""
     name: Label | None = None
     """To heal it by; without it kind and place, such as "link_down w2k3/3A_iSCSI"."""
 
@@ -211,6 +217,8 @@ class Fault(Step):
             "lba": self.lba,
             "blocks": self.blocks,
             "to": self.to,
+            "sense": self.sense,
+            "count": self.count,
         }
         if self.kind not in FAULT_PLACES:
             self._refuse(key for key in ("nic", "host", "extra", "rate") if given[key] is not None)
@@ -237,7 +245,7 @@ class Fault(Step):
         if self.kind in FAULT_PLACES:
             return None
         name = FaultName(self.kind.replace("_", "-"))
-        return ArrayFault(name, self.portal, self.volume, self.lba, self.blocks, self.to)
+        return ArrayFault(name, self.portal, self.volume, self.lba, self.blocks, self.to, self.sense, self.count)
 
     @property
     def place(self) -> str:
@@ -302,6 +310,7 @@ AnyStep = Annotated[
     | Undrain
     | Rebalance
     | RequestLogout
+    | Drop
     | AccessState
     | ControllerFailover
     | Wait

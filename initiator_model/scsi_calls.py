@@ -60,15 +60,19 @@ async def call(
     raise CommandFailed(what, completion)
 
 
+_THERE: Final = (ScsiStatus.RESERVATION_CONFLICT, ScsiStatus.BUSY, ScsiStatus.TASK_SET_FULL)
+
+
 async def test_unit_ready(submit: Submit, lun: int) -> str | None:
     """The path check of the Microsoft DSM: None when the path leads to the unit, else why it does not.
 
-    A reservation held by another host is that host's affair, and a port that may only stand by is there all the same.
+    A reservation held by another host is that host's affair; a port that may only stand by, and a unit that is busy,
+    are there all the same.
     """
     try:
         await call(submit, "TEST UNIT READY", lun, scsi.test_unit_ready())
     except CommandFailed as failure:
-        if failure.completion.status == ScsiStatus.RESERVATION_CONFLICT or failure.is_standby:
+        if failure.completion.status in _THERE or failure.is_standby:
             return None
         return str(failure)
     return None

@@ -1,6 +1,8 @@
 """Faults an operator can switch on in a running array: a small closed set, each with the place it strikes.
 
     busy, task-set-full   commands end with that status (SAM-5 5.3.1)
+    reservation-conflict  commands end with that status, as if another host held the volume
+    check-condition       commands end with the sense given, the first so many of them or all
     medium-error          commands that read a range of blocks end MEDIUM ERROR, UNRECOVERED READ ERROR (03h/11h/00h)
     silent                a portal's connections, old and new, get no answers; TCP goes on
     no-login              logins are answered 0x0301, service unavailable
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from iscsi.constants import ScsiStatus
+from iscsi.constants import ScsiStatus, SenseKey
 from iscsi.scsi import ScsiOpcode
 from iscsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, MEDIUM_READ_ERROR, Sense
 from target.command import DataDirection, ScsiResult
@@ -32,6 +34,8 @@ class FaultName(Enum):
 
     BUSY = "busy"
     TASK_SET_FULL = "task-set-full"
+    RESERVATION_CONFLICT = "reservation-conflict"
+    CHECK_CONDITION = "check-condition"
     MEDIUM_ERROR = "medium-error"
     SILENT = "silent"
     NO_LOGIN = "no-login"
@@ -46,8 +50,9 @@ class FaultError(ValueError):
 class ArrayFault:
     """One fault and its place. ``portal``: an address of the array; ``volume``: a volume's name; None: any.
 
-    ``lba`` and ``blocks`` are medium-error's range, ``to`` is redirect-to-dead's address. FaultError for a place that
-    the fault has not, or lacks.
+    ``lba`` and ``blocks`` are medium-error's range, ``to`` is redirect-to-dead's address. check-condition has ``sense``
+    ("5/25/00": key, ASC and ASCQ as hexadecimal numbers) and ``count``, how many commands meet it (None: all).
+    FaultError for a place that the fault has not, or lacks.
     """
 
     name: FaultName
@@ -56,10 +61,12 @@ class ArrayFault:
     lba: int | None = None
     blocks: int | None = None
     to: str | None = None
+    sense: str | None = None
+    count: int | None = None
 
     def __post_init__(self) -> None:
         may, must = _PLACES[self.name]
-        given = [key for key in ("portal", "volume", "lba", "blocks", "to") if getattr(self, key) is not None]
+        given = [key for key in PLACE_KEYS if getattr(self, key) is not None]
         stray = [key for key in given if key not in (*may, *must)]
         missing = [key for key in must if key not in given]
         if stray:
@@ -68,6 +75,10 @@ class ArrayFault:
             raise FaultError(f"{self.name.value} wants {' and '.join(missing)}")
         if (self.lba or 0) < 0 or (self.blocks is not None and self.blocks < 1):
             raise FaultError(f"{self.name.value} wants an lba of 0 or more and 1 block or more")
+        if self.count is not None and self.count < 1:
+            raise FaultError(f"{self.name.value} wants a count of 1 command or more")
+        if self.sense is not None:
+            parse_sense(self.sense)
         if self.to is not None:
             try:
                 ipaddress.IPv4Address(self.to)
@@ -85,6 +96,8 @@ class ArrayFault:
         parts += [f"volume {self.volume}"] if self.volume is not None else []
         parts += [f"{self.blocks} blocks from {self.lba}"] if self.blocks is not None else []
         parts += [f"to {self.to}"] if self.to is not None else []
+        parts += [self.sense] if self.sense is not None else []
+        parts += [f"{self.count} times"] if self.count is not None else []
         return ", ".join(parts) or "everywhere"
 
 
@@ -92,6 +105,8 @@ _PLACES: Final[dict[FaultName, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     # name: (what it may say, what it must say)
     FaultName.BUSY: (("portal", "volume"), ()),
     FaultName.TASK_SET_FULL: (("portal", "volume"), ()),
+    FaultName.RESERVATION_CONFLICT: (("portal", "volume"), ()),
+    FaultName.CHECK_CONDITION: (("portal", "volume", "count"), ("sense",)),
     FaultName.MEDIUM_ERROR: (("portal",), ("volume", "lba", "blocks")),
     FaultName.SILENT: ((), ("portal",)),
     FaultName.NO_LOGIN: (("portal", "volume"), ()),
@@ -99,23 +114,51 @@ _PLACES: Final[dict[FaultName, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 }
 
 
+PLACE_KEYS: Final = ("portal", "volume", "lba", "blocks", "to", "sense", "count")
+"""What a fault may say of itself beside its name."""
+
+
+def parse_sense(text: str) -> Sense:
+    """ "5/25/00" as sense data. FaultError for anything else."""
+    parts = text.split("/")
+    try:
+        key, asc, ascq = (int(part, 16) for part in parts)
+        if not (0 <= asc <= 0xFF and 0 <= ascq <= 0xFF):
+            raise ValueError(text)
+        return Sense(SenseKey(key), asc, ascq)
+    except ValueError:
+        raise FaultError(f'expected a sense such as "5/25/00" (key/ASC/ASCQ, hexadecimal), got {text!r}') from None
+
+
 class Faults:
     """The faults of one array that are on, in the order they were switched on."""
 
-    __slots__ = ("_on",)
+    __slots__ = ("_left", "_on")
 
     def __init__(self) -> None:
         self._on: dict[ArrayFault, None] = {}
+        self._left: dict[ArrayFault, int] = {}  # of those with a count: how many commands have yet to meet them
 
     def on(self, fault: ArrayFault) -> None:
-        """Switch a fault on; one that is on stays on."""
+        """Switch a fault on; one that is on stays on, and begins to count anew."""
         self._on[fault] = None
+        if fault.count is not None:
+            self._left[fault] = fault.count
+
+    def meets(self, fault: ArrayFault) -> bool:
+        """Whether a command meets the fault, which counts it."""
+        left = self._left.get(fault)
+        if left is None:
+            return True
+        self._left[fault] = max(0, left - 1)
+        return left > 0
 
     def off(self, fault: ArrayFault) -> None:
         """Switch a fault off. FaultError when that very fault is not on."""
         if fault not in self._on:
             raise FaultError(f"{fault.name.value} ({fault.place}) is not on")
         del self._on[fault]
+        self._left.pop(fault, None)
 
     def named(self, name: FaultName) -> list[ArrayFault]:
         """The faults of this name that are on."""
@@ -143,7 +186,7 @@ class Faults:
     def over(self, luns: Luns, portal: str, volume: str) -> Luns:
         """What the tasks of a session find: its logical units, or faults in front of them."""
         spoilers = [
-            _SPOILERS[fault.name](fault)
+            _SPOILERS[fault.name](fault, self)
             for fault in self._on
             if fault.name in _SPOILERS and fault.strikes(portal, volume)
         ]
@@ -225,14 +268,39 @@ class SpoiledLuns:
         return self._luns.check_condition(lun, condition)
 
 
+_ALWAYS_ANSWERED: Final = frozenset((ScsiOpcode.INQUIRY, ScsiOpcode.REPORT_LUNS, ScsiOpcode.REQUEST_SENSE))
+
+
 @dataclass(frozen=True, slots=True)
 class _WithStatus:
     """Every command ends with a status."""
 
     fault: ArrayFault
+    faults: Faults
 
     def spoil(self, luns: Luns, lun: int, cdb: bytes) -> ScsiResult | None:
-        return ScsiResult(ScsiStatus.BUSY if self.fault.name is FaultName.BUSY else ScsiStatus.TASK_SET_FULL)
+        return ScsiResult(_STATUSES[self.fault.name])
+
+
+_STATUSES: Final = {
+    FaultName.BUSY: ScsiStatus.BUSY,
+    FaultName.TASK_SET_FULL: ScsiStatus.TASK_SET_FULL,
+    FaultName.RESERVATION_CONFLICT: ScsiStatus.RESERVATION_CONFLICT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _WithSense:
+    """Commands end CHECK CONDITION, but for those that a unit answers in any state."""
+
+    fault: ArrayFault
+    faults: Faults
+
+    def spoil(self, luns: Luns, lun: int, cdb: bytes) -> ScsiResult | None:
+        assert self.fault.sense is not None
+        if cdb[0] in _ALWAYS_ANSWERED or not self.faults.meets(self.fault):
+            return None
+        return luns.check_condition(lun, parse_sense(self.fault.sense))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +308,7 @@ class _UnreadableBlocks:
     """Commands that read one of the blocks fail; INFORMATION names the first of them (SPC-4 4.5.2)."""
 
     fault: ArrayFault
+    faults: Faults
 
     def spoil(self, luns: Luns, lun: int, cdb: bytes) -> ScsiResult | None:
         assert self.fault.lba is not None
@@ -253,9 +322,11 @@ class _UnreadableBlocks:
         return luns.check_condition(lun, MEDIUM_READ_ERROR.with_information(bad))
 
 
-_SPOILERS: Final[dict[FaultName, Callable[[ArrayFault], Spoiler]]] = {
+_SPOILERS: Final[dict[FaultName, Callable[[ArrayFault, Faults], Spoiler]]] = {
     FaultName.BUSY: _WithStatus,
     FaultName.TASK_SET_FULL: _WithStatus,
+    FaultName.RESERVATION_CONFLICT: _WithStatus,
+    FaultName.CHECK_CONDITION: _WithSense,
     FaultName.MEDIUM_ERROR: _UnreadableBlocks,
 }
 
@@ -291,14 +362,12 @@ def _range_of(cdb: bytes) -> tuple[int, int]:
 
 # -- a defect of real firmware -----------------------------------------------------------------------------------------
 
-_ALWAYS_ANSWERED: Final = frozenset((ScsiOpcode.INQUIRY, ScsiOpcode.REPORT_LUNS, ScsiOpcode.REQUEST_SENSE))
-
 
 class GoneAfterLogoutRequest:
     """EqualLogic firmware 7.x: between the logout request and the drop, commands end LOGICAL UNIT NOT SUPPORTED.
 
-    5/25/00 makes Microsoft's DSM fail over, and a Linux host fail the I/O. Bug 71409 was mended in 7.0.7, 73732 still
-    there in 7.0.9 (FACTS C.3).
+    5/25/00 makes Microsoft's DSM and dm-multipath fail over, and ESXi fail the I/O (docs/profiles.md). Bug 71409 was
+    mended in 7.0.7, 73732 still there in 7.0.9 (FACTS C.3).
     """
 
     __slots__ = ()

@@ -152,6 +152,15 @@ class Operations:
         (decision,) = self._rebalancing.ask(protocol, seconds, None, BY_OPERATOR)
         return decision
 
+    def drop(self, number: int, how: FailoverManner) -> Decision:
+        """End the connection with this number, without a logout. Raises OperationError for one that is not there."""
+        protocol = self._connection(number)
+        session = protocol.session
+        initiator = "" if session is None else session.identity.initiator_name
+        _END[how](protocol)
+        why = f"connection of {initiator or 'nobody yet'} from {protocol.source}: {BY_OPERATOR}"
+        return self._tell(about_array(Kind.FAULT, protocol.local, f"connection ended by {how.value}", why))
+
     def paths(self, initiator: str, source: str | None = None, target: str | None = None) -> list[int]:
         """The numbers of an initiator's connections to volumes: all, or those from one address or to one target."""
         found = []
@@ -274,12 +283,14 @@ class Operations:
         lba: int | None = None,
         blocks: int | None = None,
         to: str | None = None,
+        sense: str | None = None,
+        count: int | None = None,
     ) -> Decision:
         """Switch one of the faults of `target.faults` on, by its name there, at a place.
 
         Raises OperationError for a name, a portal or a volume that is not there, or a place the fault cannot have.
         """
-        return self.begin(self._fault(name, portal, volume, lba, blocks, to))
+        return self.begin(self._fault(name, portal, volume, lba, blocks, to, sense, count))
 
     def fault_off(
         self,
@@ -290,17 +301,19 @@ class Operations:
         lba: int | None = None,
         blocks: int | None = None,
         to: str | None = None,
+        sense: str | None = None,
+        count: int | None = None,
     ) -> list[Decision]:
         """Switch off the fault with this name and place; without a place every fault of the name.
 
         Raises OperationError when there is none.
         """
-        if (portal, volume, lba, blocks, to) == (None, None, None, None, None):
+        if all(part is None for part in (portal, volume, lba, blocks, to, sense, count)):
             faults = self.group.faults.named(_fault_name(name))
             if not faults:
                 raise OperationError(f"{name} is not on")
         else:
-            faults = [self._fault(name, portal, volume, lba, blocks, to)]
+            faults = [self._fault(name, portal, volume, lba, blocks, to, sense, count)]
         return [self.end(fault) for fault in faults]
 
     def begin(self, fault: ArrayFault) -> Decision:
@@ -321,7 +334,15 @@ class Operations:
         return self.group.faults.all()
 
     def _fault(
-        self, name: str, portal: str | None, volume: str | None, lba: int | None, blocks: int | None, to: str | None
+        self,
+        name: str,
+        portal: str | None,
+        volume: str | None,
+        lba: int | None,
+        blocks: int | None,
+        to: str | None,
+        sense: str | None,
+        count: int | None,
     ) -> ArrayFault:
         addresses = self.group.config.addresses
         if portal is not None and portal not in addresses:
@@ -330,7 +351,7 @@ class Operations:
         if volume is not None and volume not in volumes:
             raise OperationError(f"there is no volume {volume}: {', '.join(volumes)}")
         try:
-            return ArrayFault(_fault_name(name), portal, volume, lba, blocks, to)
+            return ArrayFault(_fault_name(name), portal, volume, lba, blocks, to, sense, count)
         except FaultError as error:
             raise OperationError(str(error)) from None
 

@@ -58,6 +58,13 @@ FaultBlocks = Annotated[
 FaultTo = Annotated[
     str | None, typer.Option("--to", metavar="ADDRESS", help="redirect-to-dead: where to.", show_default=False)
 ]
+FaultSense = Annotated[
+    str | None,
+    typer.Option("--sense", metavar="K/AA/QQ", help="check-condition: the sense, such as 5/25/00.", show_default=False),
+]
+FaultCount = Annotated[
+    int | None, typer.Option("--count", metavar="N", help="check-condition: so many commands.", show_default=False)
+]
 Within = Annotated[
     int | None,
     typer.Option(metavar="SECONDS", help="What initiators are given to log out.", show_default=False),
@@ -183,11 +190,25 @@ def fault_on(
     lba: FaultLba = None,
     blocks: FaultBlocks = None,
     to: FaultTo = None,
+    sense: FaultSense = None,
+    count: FaultCount = None,
     json: Json = False,
     socket: Socket = None,
 ) -> None:
     """Switch a fault on, at a place or everywhere."""
-    _do("fault-on", socket, json, name=name, portal=portal, volume=volume, lba=lba, blocks=blocks, to=to)
+    _do(
+        "fault-on",
+        socket,
+        json,
+        name=name,
+        portal=portal,
+        volume=volume,
+        lba=lba,
+        blocks=blocks,
+        to=to,
+        sense=sense,
+        count=count,
+    )
 
 
 @fault.command("off")
@@ -198,11 +219,25 @@ def fault_off(
     lba: FaultLba = None,
     blocks: FaultBlocks = None,
     to: FaultTo = None,
+    sense: FaultSense = None,
+    count: FaultCount = None,
     json: Json = False,
     socket: Socket = None,
 ) -> None:
     """Switch it off; without a place, wherever it is on."""
-    _do("fault-off", socket, json, name=name, portal=portal, volume=volume, lba=lba, blocks=blocks, to=to)
+    _do(
+        "fault-off",
+        socket,
+        json,
+        name=name,
+        portal=portal,
+        volume=volume,
+        lba=lba,
+        blocks=blocks,
+        to=to,
+        sense=sense,
+        count=count,
+    )
 
 
 @ctl.command()

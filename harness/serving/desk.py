@@ -89,6 +89,8 @@ class Fault(Table):
     lba: Annotated[int, Field(ge=0)] | None = None
     blocks: Annotated[int, Field(ge=1)] | None = None
     to: Ip | None = None
+    sense: str | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def place(self) -> dict[str, Any]:
