@@ -49,7 +49,7 @@ def target_name(array: model.Array, volume: model.Volume) -> str:
 def group_config(array: model.Array, limits: Limits | None = None) -> GroupConfig:
     """The target's configuration of a scenario's array. Raises ScenarioError for what only the target refuses."""
     try:
-        return _group_config(array, limits or Limits())
+        return _group_config(array, limits or Limits(time2wait_s=array.time2wait_ns / 1e9))
     except ConfigError as error:
         raise ScenarioError([Mistake("", "array", str(error))]) from None
 

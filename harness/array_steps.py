@@ -73,6 +73,13 @@ class Drop(HostStep):
     how: Literal["rst", "fin"] = "rst"
 
 
+class PortalGroupTag(Step):
+    """The array's portals get another portal group tag, once its process is started again."""
+
+    do: Literal["portal_group_tag"]
+    tag: Annotated[int, Field(ge=0, le=0xFFFF)]
+
+
 class AccessState(Step):
     """A target port group gives another access to a volume, or to all: an implicit change (ALUA)."""
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout, Undrain
+from harness.array_steps import (
+    AccessState,
+    ControllerFailover,
+    Drain,
+    Drop,
+    PortalGroupTag,
+    Rebalance,
+    RequestLogout,
+    Undrain,
+)
 from harness.bench import Bench
 from harness.fields import access_state
 from target.operations import FailoverManner, OperationError
@@ -45,6 +55,11 @@ async def _drop(bench: Bench, step: Drop) -> None:
         operations.drop(number, FailoverManner(step.how))
 
 
+async def _portal_group_tag(bench: Bench, step: PortalGroupTag) -> None:
+    site = bench.world.site
+    site.config = replace(site.config, tpgt=step.tag)
+
+
 async def _access_state(bench: Bench, step: AccessState) -> None:
     bench.world.site.operations.access_state(step.group, access_state(step.state), step.volume)
 
@@ -59,6 +74,7 @@ ARRAY_ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
     Rebalance: _rebalance,
     RequestLogout: _request_logout,
     Drop: _drop,
+    PortalGroupTag: _portal_group_tag,
     AccessState: _access_state,
     ControllerFailover: _controller_failover,
 }

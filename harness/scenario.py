@@ -215,6 +215,8 @@ class Array(Table):
     """How a portal is chosen for a redirected login."""
     direct_login: Literal["serve", "redirect"] = "serve"
     """What a login made directly at a portal gets."""
+    time2wait_ns: LogoutNs = Field(default=2 * SECOND_NS, alias="time2wait")
+    """What the array offers as DefaultTime2Wait, and answers logouts with. The larger offer wins."""
     rebalance_interval_ns: DurationNs = Field(default=0, alias="rebalance_interval")
     """How often the array looks whether connections should move; without it only when a step tells it to."""
     rebalance_threshold: Annotated[float, Field(ge=0, le=10)] = 0.25

@@ -44,7 +44,7 @@ class StallCauses:
             profile,
             noticed,
             reconnects=redirects and fault.portal is not None and fault.kind in ("portal_down", "link_down"),
-            time2wait_s=max(profile.offered.default_time2wait, ARRAY_TIME2WAIT_S),
+            time2wait_s=max(profile.offered.default_time2wait, self._scenario.array.time2wait_ns // 10**9),
             tcp_give_up_ns=tcp_give_up_ns(tcp) if silent else None,
         )
 

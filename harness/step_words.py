@@ -2,7 +2,16 @@
 
 from typing import assert_never
 
-from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout, Undrain
+from harness.array_steps import (
+    AccessState,
+    ControllerFailover,
+    Drain,
+    Drop,
+    PortalGroupTag,
+    Rebalance,
+    RequestLogout,
+    Undrain,
+)
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep
 from harness.steps import (
@@ -77,6 +86,8 @@ def _words(step: AnyStep) -> str:
             return f"Array: ask {step.source} to log out{volume}{_within(step)}"
         case AccessState():
             return f"Array: port group {step.group} becomes {step.state}{f' for {step.volume}' if step.volume else ''}"
+        case PortalGroupTag():
+            return f"Array: from its next start on its portals have portal group tag {step.tag}"
         case Drop():
             volume = f" to {step.volume}" if step.volume else ""
             return f"Array: drop the connection from {step.source}{volume} ({step.how})"

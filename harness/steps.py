@@ -9,7 +9,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout, Undrain
+from harness.array_steps import (
+    AccessState,
+    ControllerFailover,
+    Drain,
+    Drop,
+    PortalGroupTag,
+    Rebalance,
+    RequestLogout,
+    Undrain,
+)
 from harness.checks_model import Check
 from harness.fields import (
     ChapText,
@@ -311,6 +320,7 @@ AnyStep = Annotated[
     | Rebalance
     | RequestLogout
     | Drop
+    | PortalGroupTag
     | AccessState
     | ControllerFailover
     | Wait

@@ -218,7 +218,7 @@ class InitiatorConnection:
         except ValueError:
             raise RemoteProtocolError(f"logout response with the reserved response {pdu.response}") from None
         self.state = ConnectionState.FREE
-        self._on_event(LoggedOut(result))
+        self._on_event(LoggedOut(result, pdu.time2wait))
 
     def _on_reject(self, pdu: Reject) -> None:
         """A PDU of ours was refused (11.17). At ErrorRecoveryLevel 0 most of them mean a fresh start (7.7)."""

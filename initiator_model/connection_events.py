@@ -50,9 +50,10 @@ class LogoutRequested:
 
 @dataclass(frozen=True, slots=True)
 class LoggedOut:
-    """The target answered the logout; TCP must be closed."""
+    """The target answered the logout; TCP must be closed. ``wait_s`` is its Time2Wait (RFC 7143 11.15.3)."""
 
     result: LogoutResult
+    wait_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class LiveConnection:
         elif isinstance(event, LoggedOut):
             if event.result is not LogoutResult.CLOSED:
                 self._on_note(f"the target answered the logout with {event.result.name}")
-            self._ended(LOGGED_OUT, logged_out=True)
+            self._ended(LOGGED_OUT, event.wait_s, logged_out=True)
         else:
             self._on_note(event.text)
 

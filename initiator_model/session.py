@@ -207,7 +207,10 @@ class IscsiSession:
             self._hold_until_s = now_s + self._hold_s  # a connection that dies unused does not start the clock anew
         self._enter(SessionState.RECOVERING, ending.why)
         self._hold_timer = self._loop.call_at(self._hold_until_s, self._hold_is_over)
-        pause_s = 0.0 if ending.logged_out else max(self._first_delay_s, live.params.default_time2wait, ending.wait_s)
+        if ending.logged_out:  # as the target asked: Time2Wait is what it answered the logout with
+            pause_s = float(ending.wait_s) if self.terms.timers.waits_after_logout else 0.0
+        else:
+            pause_s = max(self._first_delay_s, live.params.default_time2wait, ending.wait_s)
         self._recovery = self._loop.create_task(self._recover(pause_s))
 
     async def _recover(self, pause_s: float) -> None:

@@ -36,6 +36,11 @@ class Timers:
         raise NotImplementedError
 
     @property
+    def waits_after_logout(self) -> bool:
+        """Whether Time2Wait of a Logout Response is waited for when the target had asked for the logout."""
+        return False
+
+    @property
     def first_reconnect_ns(self) -> int:
         """From the loss to the first attempt at a new connection; the target's Time2Wait is waited for anyway."""
         raise NotImplementedError

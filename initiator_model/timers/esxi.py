@@ -55,6 +55,10 @@ class EsxiTimers(Timers):
         return self.recovery_timeout_ns
 
     @property
+    def waits_after_logout(self) -> bool:
+        return True
+
+    @property
     def first_reconnect_ns(self) -> int:
         return 0
 

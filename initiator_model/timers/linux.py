@@ -71,6 +71,10 @@ class LinuxTimers(Timers):
         return self.replacement_timeout_ns
 
     @property
+    def waits_after_logout(self) -> bool:
+        return True
+
+    @property
     def first_reconnect_ns(self) -> int:
         return 0  # DefaultTime2Wait is what is waited for
 
