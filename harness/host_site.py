@@ -60,6 +60,7 @@ class HostSite(HostObserver):
             world.connector(model.name),
             world.stream(f"host:{model.name}").bytes,
             mpio=model.multipath,
+            sources=[nic.ip for nic in model.nics],
             observer=self,
         )
         self._world = world

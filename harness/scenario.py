@@ -283,7 +283,7 @@ class Nic(Table):
 
 
 ProfileName = Literal[
-    "ms-iscsi-2.07", "msdsm-2008", "msdsm-2012", "linux-dm-multipath", "linux-dm-multipath-eql", "esxi"
+    "ms-iscsi-2.07", "msdsm-2008", "msdsm-2012", "eql-hit", "linux-dm-multipath", "linux-dm-multipath-eql", "esxi"
 ]
 
 

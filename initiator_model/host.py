@@ -11,7 +11,7 @@ an array that lists its portals leaves the choice to the user.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from initiator_model.connector import Connector
 from initiator_model.discovery import DiscoveryError, discover
@@ -38,7 +38,9 @@ from initiator_model.profiles import Profile
 from initiator_model.scsi_calls import CommandFailed
 from initiator_model.session import IscsiSession
 from initiator_model.session_events import SessionState
+from initiator_model.session_manager import SessionManager
 from initiator_model.timers import SECOND_NS
+from initiator_model.timers.equallogic import EqualLogicTimers
 from initiator_model.views import TargetRow, TargetStatus
 from iscsi.chap import ChapCredentials
 from iscsi.discovery import TargetAddress
@@ -52,6 +54,7 @@ class IscsiHost:
     """A host named ``name`` with the initiator name ``iqn``.
 
     ``random_bytes`` feeds ISIDs, first CmdSNs and CHAP challenges. ``mpio`` tells whether MPIO is installed.
+    ``sources`` are its addresses, for a session manager that chooses among them.
     Calls are made one at a time.
     """
 
@@ -64,6 +67,7 @@ class IscsiHost:
         random_bytes: Callable[[int], bytes],
         *,
         mpio: bool = True,
+        sources: Sequence[str] = (),
         observer: HostObserver | None = None,
     ) -> None:
         self.name = name
@@ -84,6 +88,16 @@ class IscsiHost:
             on_disk=self._disk_changed,
             on_note=lambda text: self.observer.on_note(self, text),
         )
+        self._manager: SessionManager | None = None
+        if isinstance(profile.timers, EqualLogicTimers) and mpio and sources:
+            self._manager = SessionManager(
+                profile.timers,
+                sources,
+                sessions=lambda: self._sessions,
+                disks=lambda: self.disks,
+                log_on=self._log_on,
+                note=lambda text: self.observer.on_note(self, text),
+            )
         self._verifier: PathVerifier | PathChecker = (
             PathVerifier(profile.timers, lambda: self._sessions)
             if profile.timers.session_restores_path
@@ -176,6 +190,8 @@ class IscsiHost:
         owner = await self._log_on(request)
         if persistent and request not in self._persistent:
             self._persistent.append(request)
+        if self._manager is not None:
+            await self._manager.top_up(request)
         return owner
 
     async def log_off(self, target: str, source: str | None = None) -> None:
@@ -203,6 +219,8 @@ class IscsiHost:
             owner.session.vanish(why)
         self._sessions.clear()
         self._verifier.stop()
+        if self._manager is not None:
+            self._manager.stop()
 
     async def boot(self) -> list[str]:
         """Come up again: the persistent logins are made in order, each PortalRetryCount times at most.
@@ -281,6 +299,8 @@ class IscsiHost:
             except InitiatorError as error:
                 complaint = str(error)
             else:
+                if self._manager is not None:
+                    await self._manager.top_up(request)
                 return None
         return complaint
 

@@ -3,6 +3,7 @@
     ms-iscsi-2.07            Windows Server 2003 R2 SP2, the 2.07 initiator, whose own DSM starts with Fail Over Only
     msdsm-2008               Windows Server 2008, whose in-box DSM starts with Round Robin on a symmetric array
     msdsm-2012               Windows Server 2012 and later: the same, and its paths are verified
+    eql-hit                  the same with EqualLogic's host kit: it opens the sessions itself, least queue depth
     linux-dm-multipath       open-iscsi and dm-multipath as they come: a path group for each path
     linux-dm-multipath-eql   the same with multipath-tools' built-in EQLOGIC entry: one group, service-time, queueing
     esxi                     ESXi's software iSCSI adapter with its native multipathing, claimed as an EqualLogic
@@ -25,6 +26,7 @@ from initiator_model.errors.msdsm import MSDSM
 from initiator_model.policies import FailBack, LoadBalancePolicy
 from initiator_model.policies.catalog import SelectorOptions, policy_named
 from initiator_model.timers import Timers
+from initiator_model.timers.equallogic import EqualLogicTimers
 from initiator_model.timers.esxi import EsxiTimers
 from initiator_model.timers.linux import LinuxTimers
 from initiator_model.timers.microsoft import MicrosoftTimers
@@ -118,6 +120,16 @@ _ALL: Final = (
         tcp_profile="windows-2012",
         isid_prefix=_MICROSOFT_ISID,
         timers=MicrosoftTimers(path_verify_enabled=1),
+    ),
+    Profile(
+        name="eql-hit",
+        title="Windows Server 2008 with EqualLogic's Host Integration Tools",
+        dsm_name="EqualLogic DSM",
+        symmetric_policy=LoadBalancePolicy.LEAST_QUEUE_DEPTH,
+        options=SelectorOptions(fail_back=FailBack.DESIRED),
+        tcp_profile="windows-2012",
+        isid_prefix=_MICROSOFT_ISID,
+        timers=EqualLogicTimers(),
     ),
     Profile(
         name="linux-dm-multipath",

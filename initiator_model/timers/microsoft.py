@@ -10,6 +10,7 @@ retries, and whether the first reconnect waits for DelayBetweenReconnect.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from initiator_model.timers import SECOND_NS, Timers
 
@@ -20,8 +21,8 @@ __all__ = ["MicrosoftTimers"]
 class MicrosoftTimers(Timers):
     """See the module."""
 
-    flags = ("path_verify_enabled", "use_custom_path_recovery_interval", "enable_nop_out")
-    periods = (
+    flags: ClassVar[tuple[str, ...]] = ("path_verify_enabled", "use_custom_path_recovery_interval", "enable_nop_out")
+    periods: ClassVar[tuple[str, ...]] = (
         "path_verification_period_ns",
         "path_recovery_interval_ns",
         "pdo_remove_period_ns",
@@ -33,7 +34,7 @@ class MicrosoftTimers(Timers):
         "tcp_disconnect_time_ns",
         "wmi_request_timeout_ns",
     )
-    counts = ("portal_retry_count", "max_pending_requests")
+    counts: ClassVar[tuple[str, ...]] = ("portal_retry_count", "max_pending_requests")
 
     # MPIO (Services\\mpio\\Parameters)
     path_verify_enabled: int = 0  # 1: failed and healthy paths are checked with TEST UNIT READY
