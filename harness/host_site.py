@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.check.path_selection import PathSelection
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
 from harness.scenario import Host as HostModel
@@ -48,6 +49,7 @@ class HostSite(HostObserver):
         world: World,
         target_names: dict[str, str],
         recorder: FailoverRecorder,
+        selection: PathSelection,
         tell: Tell,
     ) -> None:
         self.model = model
@@ -66,6 +68,7 @@ class HostSite(HostObserver):
         self._target_names = target_names
         self._volume_of = {target: volume for volume, target in target_names.items()}
         self._recorder = recorder
+        self._selection = selection
         self._tell = tell
 
     async def boot(self) -> None:
@@ -218,6 +221,7 @@ class HostSite(HostObserver):
 
     def on_path(self, host: IscsiHost, disk: ClaimedDisk, path: Path, old: PathState, new: PathState, why: str) -> None:
         """A path changed its state."""
+        self._selection.changed(disk.disk)
         if new is PathState.FAILED:
             self._recorder.path_failed(host.name, path.source.rpartition(":")[0])
         if old is not PathState.UNDETERMINED:
@@ -230,6 +234,7 @@ class HostSite(HostObserver):
         """A disk came or went."""
         volume = self._volume_of.get(disk.target, disk.target)
         if present:
+            self._selection.watch(disk.disk, f"{host.name} {volume}")
             self._tell(f"{host.name} MPIO Disk{disk.number} is {volume}")
         else:
             self._tell(f"{host.name} MPIO Disk{disk.number} ({volume}) is gone: {why}")

@@ -29,6 +29,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 """Settings by the names files give them. What is not named here every policy has."""
 
+PATH_SETTINGS = ("preferred", "weights", "throughputs")
+"""What is set of paths and not of the policy: a policy of one's own may look at all of it."""
+
 
 def _policy(name: str) -> str:
     known = [policy.option for policy in BUILT_IN]
@@ -77,6 +80,8 @@ class SetPolicy(VolumeStep):
     def _settings_of_policy(self) -> Self:
         given = {SetPolicy.model_fields[name].alias or name for name in self.model_fields_set}
         for setting, policies in SETTINGS.items():
+            if ":" in self.policy and setting in PATH_SETTINGS:
+                continue
             if setting in given and self.policy not in policies:
                 names = " or ".join(f'"{name}"' for name in policies)
                 raise ValueError(f"only policy = {names} has {setting}")
