@@ -125,7 +125,10 @@ class _DiskWatch:
             self._found(f"I/O {io.number} was held while {_source(usable)} was {usable.state.display}")
 
     def _misstep(self, misstep: Misstep) -> None:
-        self._found(f"{self._disk.dsm.policy.display}: {misstep}")
+        what = str(misstep)
+        if misstep.path is not None:
+            what = what.replace(f"path {misstep.path.label}", _source(misstep.path))
+        self._found(f"{self._disk.dsm.policy.display}: {what}")
 
     def _found(self, what: str) -> None:
         self._oracle.found(f"{self._name}: {what}")

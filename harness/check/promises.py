@@ -44,8 +44,8 @@ class Turns:
         used[path.path_id] = times + 1
         if times > self._fewest:
             active = [one for one in paths if one.state is _ACTIVE]
-            counts = ", ".join(f"{name(one)} {used.get(one.path_id, 0)} times" for one in active)
-            return f"since the last change the active paths were used so often: {counts}"
+            counts = ", ".join(f"{name(one)}: {used.get(one.path_id, 0)}" for one in active)
+            return f"requests since the last change: {counts}"
         if self._at_fewest < 0:
             self._at_fewest = sum(one.state is _ACTIVE for one in paths)
         self._at_fewest -= 1

@@ -38,10 +38,13 @@ class MissingHypothesis(Exception):
     """The extra is not installed."""
 
 
-def first_failure(check: Callable[[Sequence[Event]], None], *, examples: int, seed: int) -> Sequence[Event] | None:
+def first_failure(
+    check: Callable[[Sequence[Event]], None], *, examples: int, seed: int, plain: bool
+) -> Sequence[Event] | None:
     """The simplest list of events found for which `check` raises Broken; None when ``examples`` lists pass.
 
-    The same seed draws the same lists. Raises MissingHypothesis.
+    ``plain``: only events that `replay` has exact counterparts for. The same seed draws the same lists. Raises
+    MissingHypothesis.
     """
     try:
         import hypothesis
@@ -63,7 +66,7 @@ def first_failure(check: Callable[[Sequence[Event]], None], *, examples: int, se
         verbosity=hypothesis.Verbosity.quiet,
         print_blob=False,
     )
-    @hypothesis.given(_stories())
+    @hypothesis.given(_stories(plain))
     def draw(events: list[Event]) -> None:
         try:
             check(events)
@@ -78,8 +81,40 @@ def first_failure(check: Callable[[Sequence[Event]], None], *, examples: int, se
     return None
 
 
-def _stories() -> SearchStrategy[list[Event]]:
+def _stories(plain: bool) -> SearchStrategy[list[Event]]:
     """Some paths to begin with, then events; in short chapters, because long lists shrink slowly."""
+    from hypothesis import strategies as st
+
+    chapters = st.lists(st.lists(_plain_events() if plain else _events(), max_size=10), max_size=10)
+
+    def story(paths: int, parts: list[list[tuple[Event, ...]]]) -> list[Event]:
+        return [*map(PathAdded, range(1, paths + 1)), *(event for part in parts for events in part for event in events)]
+
+    return st.builds(story, st.sampled_from([2, 3, 1, 0, 4]), chapters)
+
+
+def _plain_events() -> SearchStrategy[tuple[Event, ...]]:
+    """What can be done at the bench, one or a few at a time."""
+    from hypothesis import strategies as st
+
+    path = st.integers(1, PATHS)
+    weights = st.lists(st.integers(0, 3), max_size=PATHS).map(tuple)
+    reads = st.integers(1, 6).map(lambda count: (RequestStarts(),) * count)
+    return st.one_of(
+        reads,
+        reads,
+        _single(st.builds(PathFails, path)),
+        _single(st.builds(PathReturns, path)),
+        reads,
+        _single(st.builds(PathAdded, path)),
+        _single(st.builds(PathRemoved, path)),
+        _single(st.builds(PolicySet, preferred=st.integers(0, PATHS), weights=weights)),
+        _there_and_back(path, reads),
+    )
+
+
+def _events() -> SearchStrategy[tuple[Event, ...]]:
+    """Everything, one or a few at a time."""
     from hypothesis import strategies as st
 
     path = st.integers(1, PATHS)
@@ -107,23 +142,36 @@ def _stories() -> SearchStrategy[list[Event]]:
         weights=st.lists(weight, max_size=PATHS).map(tuple),
         throughputs=st.lists(st.integers(0, 3), max_size=PATHS).map(tuple),
     )
-    event = st.one_of(
-        starts,
-        ends,
-        st.builds(PathFails, path),
-        st.builds(PathReturns, path),
-        added,
-        starts,
-        st.builds(PathRemoved, path),
-        st.builds(TimePasses, st.sampled_from([1, 1000, 200_000])),
-        asked,
-        starts,
-        ends,
-        st.builds(NeighbourLoad, path, st.integers(0, 3)),
+    several = st.lists(starts, min_size=1, max_size=6).map(tuple)
+    return st.one_of(
+        several,
+        _single(ends),
+        _single(st.builds(PathFails, path)),
+        _single(st.builds(PathReturns, path)),
+        _single(added),
+        several,
+        _single(st.builds(PathRemoved, path)),
+        _single(st.builds(TimePasses, st.sampled_from([1, 1000, 200_000]))),
+        _single(asked),
+        several,
+        st.lists(ends, min_size=1, max_size=4).map(tuple),
+        _there_and_back(path, several),
+        _single(st.builds(NeighbourLoad, path, st.integers(0, 3))),
     )
-    chapters = st.lists(st.lists(event, max_size=10), max_size=10)
 
-    def story(paths: int, parts: list[list[Event]]) -> list[Event]:
-        return [*map(PathAdded, range(1, paths + 1)), *(event for part in parts for event in part)]
 
-    return st.builds(story, st.sampled_from([2, 3, 1, 0, 4]), chapters)
+def _there_and_back(
+    path: SearchStrategy[int], requests: SearchStrategy[tuple[Event, ...]]
+) -> SearchStrategy[tuple[Event, ...]]:
+    """A path fails and returns, or goes and comes again, with requests in between and after it."""
+    from hypothesis import strategies as st
+
+    def story(path: int, goes: bool, between: tuple[Event, ...], after: tuple[Event, ...]) -> tuple[Event, ...]:
+        leaves, comes = (PathRemoved(path), PathAdded(path)) if goes else (PathFails(path), PathReturns(path))
+        return (leaves, *between, comes, *after)
+
+    return st.builds(story, path, st.booleans(), requests, requests)
+
+
+def _single(events: SearchStrategy[Event]) -> SearchStrategy[tuple[Event, ...]]:
+    return events.map(lambda event: (event,))

@@ -101,6 +101,8 @@ class Steps:
             case RequestStarts():
                 yield from self._start(event, count)
             case RequestEnds():
+                if happened.still_there:
+                    self._leave_out("that one of several requests on a path ends before the others")
                 if happened.ended_on in self._silent:
                     yield from self._answer(happened.ended_on)
                     yield dict(_MOMENT)

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +21,7 @@ SCHEMA = "mpiolab.check/1"
 
 def tell(console: Console, verdict: Verdict, replayed: Replayed | None, *, examples: int, seed: int) -> None:
     """The table of rules, or the failure with its story."""
-    if verdict.failing is None:
+    if verdict.failing is None or replayed is None:
         _tell_rules(console, verdict, examples, seed)
     else:
         _tell_failure(console, verdict, verdict.failing)
@@ -34,7 +35,7 @@ def _tell_rules(console: Console, verdict: Verdict, examples: int, seed: int) ->
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
-    table.add_column()
+    table.add_column(ratio=1)
     for rule, count in rules_of(verdict):
         if count is None:
             table.add_row(Text("–", "dim"), Text(rule.name, "dim"), Text("not promised", "dim"), "")
@@ -47,8 +48,8 @@ def _tell_rules(console: Console, verdict: Verdict, examples: int, seed: int) ->
 def _tell_failure(console: Console, verdict: Verdict, failing: Failing) -> None:
     rule = (f'"{failing.rule.name}"', "bold red")
     console.print(Text.assemble(("✗ ", "bold red"), (verdict.option, "bold"), " breaks the rule ", rule))
-    console.print(Text(f"  {failing.rule.sentence}"))
-    console.print(Text(f"  Found: {failing.why}", "red"))
+    console.print(Padding(Text(failing.rule.sentence), (0, 0, 0, 2), expand=False))
+    console.print(Padding(Text(f"Found: {failing.why}", "red"), (0, 0, 0, 2), expand=False))
     console.print()
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True, style="dim")
@@ -64,15 +65,13 @@ def _tell_failure(console: Console, verdict: Verdict, failing: Failing) -> None:
         console.print()
 
 
-def _tell_again(console: Console, verdict: Verdict, replayed: Replayed | None, examples: int, seed: int) -> None:
-    console.print(Text.assemble("  check again  ", (check_command(verdict, examples, seed), "bold")))
-    if replayed is None:
-        console.print(Text("  no scenario: this rule cannot be shown in a run"))
-        return
+def _tell_again(console: Console, verdict: Verdict, replayed: Replayed, examples: int, seed: int) -> None:
+    console.print(Text.assemble("  again     ", (check_command(verdict, examples, seed), "bold")), soft_wrap=True)
     if replayed.path is not None:
-        console.print(Text.assemble("  in a run     ", (f"mpiolab run {shlex.quote(str(replayed.path))}", "bold")))
-    mark = Text("  ✓ ", "green") if replayed.replays else Text("  – ", "yellow")
-    console.print(mark + Text(replayed.words))
+        command = f"mpiolab run {shlex.quote(str(replayed.path))}"
+        console.print(Text.assemble("  in a run  ", (command, "bold")), soft_wrap=True)
+    mark = Text("✓ ", "green") if replayed.replays else Text("– ", "yellow")
+    console.print(Padding(mark + Text(replayed.words), (0, 0, 0, 2), expand=False))
 
 
 def check_command(verdict: Verdict, examples: int, seed: int) -> str:

@@ -1,8 +1,9 @@
 """Events, applied to a DSM with the policy: a disk without sessions, and every rule asked after each event.
 
 The books are kept as `dispatch` and `logical_io` keep them: a request is counted on its path from the moment it is
-sent until it comes back or is given up; a path that fails or goes gives back what it carried, request by request, and
-each is sent anew; without an active path requests are held until there is one.
+sent until it comes back or is given up; a path that fails gives back what it carried, request by request, and each is
+sent anew; so does a path that is logged out under its requests, which fails by the first of them and then goes;
+without an active path requests are held until there is one.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class Happened:
     outcome: list[str] = field(default_factory=list)
     ended_on: int = 0
     """The path a request came back on."""
+    still_there: bool = False
+    """Others are still in flight on it."""
     refused: bool = False
     """The policy request was."""
 
@@ -203,13 +206,12 @@ class Trial:
         return True
 
     def _remove(self, path: Path) -> None:
-        self.dsm.remove_path(path, "logged out")
-        orphans = [request for request in self._requests if request.path is path]
-        for request in orphans:
+        for request in [one for one in self._requests if one.path is path]:
             self._take_off(request)
-        self._release_held()
-        for request in orphans:
+            self.dsm.path_failed(path, "logged out under its requests")
             self._send(request)
+        self.dsm.remove_path(path, "logged out")
+        self._release_held()
         if not self.dsm.paths:  # nor is there any more: what it held has failed
             self._held.clear()
 
@@ -248,6 +250,7 @@ class Trial:
         self._now.ended_on = _number(request.path)
         self._outcome.append(f"request {request.number} on {_name(request.path)}")
         self._take_off(request)
+        self._now.still_there = any(_number(one.path) == self._now.ended_on for one in self._requests if one.path)
         if not event.well:
             self._send(request)
         return True
