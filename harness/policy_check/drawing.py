@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MissingHypothesis", "first_failure"]
 
-PATHS: Final = 4
+Events = tuple[Event, ...]
+
+PATHS: Final = (1, 2, 3, 4)
 """Paths that come and go in a drawn story; more are seldom needed to show a mistake, and `exercises` has them."""
 
 
@@ -87,91 +89,89 @@ def _stories(plain: bool) -> SearchStrategy[list[Event]]:
 
     chapters = st.lists(st.lists(_plain_events() if plain else _events(), max_size=10), max_size=10)
 
-    def story(paths: int, parts: list[list[tuple[Event, ...]]]) -> list[Event]:
+    def story(paths: int, parts: list[list[Events]]) -> list[Event]:
         return [*map(PathAdded, range(1, paths + 1)), *(event for part in parts for events in part for event in events)]
 
     return st.builds(story, st.sampled_from([2, 3, 1, 0, 4]), chapters)
 
 
-def _plain_events() -> SearchStrategy[tuple[Event, ...]]:
+def _plain_events() -> SearchStrategy[Events]:
     """What can be done at the bench, one or a few at a time."""
     from hypothesis import strategies as st
 
-    path = st.integers(1, PATHS)
-    weights = st.lists(st.integers(0, 3), max_size=PATHS).map(tuple)
+    weights = st.lists(st.integers(0, 3), max_size=len(PATHS)).map(tuple)
     reads = st.integers(1, 6).map(lambda count: (RequestStarts(),) * count)
     return st.one_of(
         reads,
+        st.sampled_from([(PathFails(path),) for path in PATHS]),
+        st.sampled_from([(PathReturns(path),) for path in PATHS]),
         reads,
-        _single(st.builds(PathFails, path)),
-        _single(st.builds(PathReturns, path)),
+        st.sampled_from([(PathAdded(path),) for path in PATHS]),
+        st.sampled_from([(PathRemoved(path),) for path in PATHS]),
+        st.builds(lambda preferred, weights: (PolicySet(preferred, (), weights),), st.integers(0, 4), weights),
         reads,
-        _single(st.builds(PathAdded, path)),
-        _single(st.builds(PathRemoved, path)),
-        _single(st.builds(PolicySet, preferred=st.integers(0, PATHS), weights=weights)),
-        _there_and_back(path, reads),
+        st.just(_ALL_END),
+        _there_and_back(reads),
     )
 
 
-def _events() -> SearchStrategy[tuple[Event, ...]]:
+def _events() -> SearchStrategy[Events]:
     """Everything, one or a few at a time."""
     from hypothesis import strategies as st
 
-    path = st.integers(1, PATHS)
-    size = st.sampled_from([8, 128, 1, 4096])
-    weight = st.sampled_from([0, 0, 1, 2, 3])
-    added = st.builds(
-        PathAdded,
-        path,
-        weight=weight,
-        throughput=st.sampled_from([1, 1, 1, 0, 2]),
-        priority=st.sampled_from([1, 1, 2]),
-        can_be_active=st.sampled_from([True] * 7 + [False]),
-    )
-    starts = st.builds(
-        RequestStarts,
-        st.sampled_from([Operation.READ, Operation.READ, Operation.WRITE, Operation.FLUSH]),
-        st.sampled_from([0, 0, 8, 1024, 4096]),
-        size,
-    )
-    ends = st.builds(RequestEnds, st.sampled_from([0, 0, NEWEST, 1, 2]), st.sampled_from([True, True, True, False]))
+    weights = st.lists(st.sampled_from([0, 0, 1, 2, 3]), max_size=len(PATHS)).map(tuple)
     asked = st.builds(
-        PolicySet,
-        preferred=st.integers(0, PATHS),
-        standby=st.lists(path, max_size=2).map(tuple),
-        weights=st.lists(weight, max_size=PATHS).map(tuple),
-        throughputs=st.lists(st.integers(0, 3), max_size=PATHS).map(tuple),
+        lambda *wishes: (PolicySet(*wishes),),
+        st.integers(0, len(PATHS)),
+        st.lists(st.sampled_from(PATHS), max_size=2).map(tuple),
+        weights,
+        weights,
     )
-    several = st.lists(starts, min_size=1, max_size=6).map(tuple)
+    requests = st.builds(lambda request, count: (request,) * count, st.sampled_from(_REQUESTS), st.integers(1, 4))
     return st.one_of(
-        several,
-        _single(ends),
-        _single(st.builds(PathFails, path)),
-        _single(st.builds(PathReturns, path)),
-        _single(added),
-        several,
-        _single(st.builds(PathRemoved, path)),
-        _single(st.builds(TimePasses, st.sampled_from([1, 1000, 200_000]))),
-        _single(asked),
-        several,
-        st.lists(ends, min_size=1, max_size=4).map(tuple),
-        _there_and_back(path, several),
-        _single(st.builds(NeighbourLoad, path, st.integers(0, 3))),
+        requests,
+        st.sampled_from(_ENDS),
+        st.sampled_from([(PathFails(path),) for path in PATHS]),
+        st.sampled_from([(PathReturns(path),) for path in PATHS]),
+        requests,
+        st.sampled_from(_ARRIVALS),
+        st.sampled_from([(PathRemoved(path),) for path in PATHS]),
+        st.sampled_from([(TimePasses(1),), (TimePasses(1_000),), (TimePasses(200_000),)]),
+        asked,
+        requests,
+        st.sampled_from(_ENDS),
+        _there_and_back(requests),
+        st.sampled_from([(NeighbourLoad(path, load),) for load in (0, 1, 2, 3) for path in PATHS]),
     )
 
 
-def _there_and_back(
-    path: SearchStrategy[int], requests: SearchStrategy[tuple[Event, ...]]
-) -> SearchStrategy[tuple[Event, ...]]:
+def _there_and_back(requests: SearchStrategy[Events]) -> SearchStrategy[Events]:
     """A path fails and returns, or goes and comes again, with requests in between and after it."""
     from hypothesis import strategies as st
 
-    def story(path: int, goes: bool, between: tuple[Event, ...], after: tuple[Event, ...]) -> tuple[Event, ...]:
+    def story(path: int, goes: bool, between: Events, after: Events) -> Events:
         leaves, comes = (PathRemoved(path), PathAdded(path)) if goes else (PathFails(path), PathReturns(path))
         return (leaves, *between, comes, *after)
 
-    return st.builds(story, path, st.booleans(), requests, requests)
+    return st.builds(story, st.sampled_from(PATHS), st.booleans(), requests, requests)
 
 
-def _single(events: SearchStrategy[Event]) -> SearchStrategy[tuple[Event, ...]]:
-    return events.map(lambda event: (event,))
+# What a single draw picks from; the first of each is what it shrinks to.
+_REQUESTS: Final = [
+    RequestStarts(operation, lba, blocks)
+    for operation in (Operation.READ, Operation.WRITE, Operation.READ, Operation.FLUSH)
+    for lba in (0, 8, 1024)
+    for blocks in (8, 128, 1, 4096)
+]
+_ALL_END: Final[Events] = (RequestEnds(),) * 12
+_ENDS: Final[list[Events]] = [
+    _ALL_END,
+    *((RequestEnds(which),) * count for count in (1, 2, 4) for which in (0, NEWEST, 1, 2)),
+    *((RequestEnds(which, well=False),) for which in (0, NEWEST, 1)),
+]
+_ARRIVALS: Final[list[Events]] = [
+    (PathAdded(path, weight, throughput, priority, can_be_active),)
+    for can_be_active in (True, True, True, True, True, False)
+    for weight, throughput, priority in ((0, 1, 1), (1, 1, 2), (2, 0, 1), (3, 2, 1))
+    for path in PATHS
+]
