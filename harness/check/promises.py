@@ -23,19 +23,19 @@ _ACTIVE: Final = PathState.ACTIVE_OPTIMIZED
 class Turns:
     """`Promise.TURNS`, counted as it goes: one comparison per request, however many paths there are."""
 
-    __slots__ = ("_at_fewest", "_fewest", "_used")
+    __slots__ = ("_active", "_at_fewest", "_fewest", "_used")
 
     def __init__(self) -> None:
         self._used: dict[int, int] = {}  # by path id
         self._fewest = 0
-        self._at_fewest = -1  # active paths that have been used that often; -1: to be counted
+        self._at_fewest = 0  # active paths that were used that often and no more
+        self._active = 0  # active paths; 0: to be counted
 
     def clear(self) -> None:
         """Something changed: count anew."""
-        if self._used:
-            self._used = {}
+        self._used = {}
         self._fewest = 0
-        self._at_fewest = -1
+        self._active = 0
 
     def broken_by(self, path: Path, paths: Sequence[Path], name: Named) -> str | None:
         """`path` was used; how that breaks the promise, if it does."""
@@ -46,12 +46,12 @@ class Turns:
             active = [one for one in paths if one.state is _ACTIVE]
             counts = ", ".join(f"{name(one)}: {used.get(one.path_id, 0)}" for one in active)
             return f"requests since the last change: {counts}"
-        if self._at_fewest < 0:
-            self._at_fewest = sum(one.state is _ACTIVE for one in paths)
+        if not self._active:
+            self._active = self._at_fewest = sum(one.state is _ACTIVE for one in paths)
         self._at_fewest -= 1
-        if not self._at_fewest:
+        if self._at_fewest <= 0:  # everybody has been used once more
             self._fewest += 1
-            self._at_fewest = -1
+            self._at_fewest = self._active
         return None
 
 

@@ -99,8 +99,9 @@ class PolicySet:
     def __str__(self) -> str:
         facts = [f"path {self.preferred} preferred"] if self.preferred else []
         facts += [f"path {path} Standby" for path in self.standby]
-        facts += [f"path {number} weighs {weight}" for number, weight in enumerate(self.weights, start=1)]
-        facts += [f"path {number} has throughput {share}" for number, share in enumerate(self.throughputs, start=1)]
+        facts += [f"path {number} weighs {weight}" for number, weight in enumerate(self.weights, start=1) if weight]
+        shares = enumerate(self.throughputs, start=1)
+        facts += [f"path {number} has throughput {share}" for number, share in shares if share != 1]
         return "the policy is set" + (f": {', '.join(facts)}" if facts else "")
 
 
@@ -144,7 +145,8 @@ class NeighbourLoad:
     requests: int
 
     def __str__(self) -> str:
-        return f"another LUN of path {self.path} has {self.requests} requests in flight"
+        requests = f"{self.requests} request{'' if self.requests == 1 else 's'}"
+        return f"another LUN of path {self.path} has {requests} in flight"
 
 
 @dataclass(frozen=True, slots=True)

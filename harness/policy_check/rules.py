@@ -34,18 +34,15 @@ class Broken(Exception):
 
 USABLE_PATH: Final = Rule("usable path", "A request goes down an Active path of the disk, never another one.")
 NO_REFUSAL: Final = Rule("no refusal", "While a path is usable, every request is given one.")
+NO_EXCEPTION: Final = Rule("no exception", "No method of the policy raises.", "events")
 LEGAL_MOVES: Final = Rule(
-    "legal moves",
-    "No method raises; a move can be made by that path; a path that arrives is given Active or Standby.",
-    "events",
+    "legal moves", "A path is moved only as it can be, and one that arrives is given Active or Standby.", "events"
 )
-SAME_AGAIN: Final = Rule("same again", "The same events lead to the same choices.", "event lists")
-ORDER_OF_SETS: Final = Rule(
-    "order of sets", "Choices do not depend on the order of a set or on hash values.", "event lists"
-)
+SAME_AGAIN: Final = Rule("same again", "The same events lead to the same choices.", "stories")
+ORDER_OF_SETS: Final = Rule("order of sets", "The order of a set and hash values change no choice.", "stories")
 MANY_PATHS: Final = Rule("many paths", "All of this holds with up to 32 paths that come and go.", "events")
 BOUNDED_MEMORY: Final = Rule(
-    "bounded memory", "What the policy remembers does not grow with requests and paths that are gone.", "cycles"
+    "bounded memory", "What it remembers does not grow with requests and paths that are gone.", "lives"
 )
 
 TURNS: Final = Rule("turns", f"{Promise.TURNS.value.capitalize()}.", promise=Promise.TURNS)
@@ -68,6 +65,7 @@ _OF_STATES: Final = (
 RULES: Final = (
     USABLE_PATH,
     NO_REFUSAL,
+    NO_EXCEPTION,
     LEGAL_MOVES,
     TURNS,
     *_OF_CHOICES,
@@ -82,7 +80,7 @@ BY_PROMISE: Final[Mapping[Promise, Rule]] = MappingProxyType({rule.promise: rule
 
 BY_MISSTEP: Final = MappingProxyType(
     {
-        MisstepKind.RAISED: LEGAL_MOVES,
+        MisstepKind.RAISED: NO_EXCEPTION,
         MisstepKind.ILLEGAL: LEGAL_MOVES,
         MisstepKind.UNUSABLE: USABLE_PATH,
         MisstepKind.REFUSED: NO_REFUSAL,

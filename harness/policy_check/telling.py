@@ -35,12 +35,13 @@ def _tell_rules(console: Console, verdict: Verdict, examples: int, seed: int) ->
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     for rule, count in rules_of(verdict):
         if count is None:
-            table.add_row(Text("–", "dim"), Text(rule.name, "dim"), Text("not promised", "dim"), "")
+            table.add_row(Text("–", "dim"), Text(rule.name, "dim"), "", "", Text("not promised", "dim"))
         else:
-            table.add_row(Text("✓", "green"), rule.name, f"{count:,} {rule.checked_on}", rule.sentence)
+            table.add_row(Text("✓", "green"), rule.name, f"{count:,}", rule.checked_on, rule.sentence)
     console.print(table)
     console.print(Text.assemble(("pass", "bold green"), ": every rule held"))
 

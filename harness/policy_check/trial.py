@@ -31,6 +31,7 @@ from harness.policy_check.rules import (
     BY_MISSTEP,
     BY_PROMISE,
     LEGAL_MOVES,
+    NO_EXCEPTION,
     NO_REFUSAL,
     TURNS,
     USABLE_PATH,
@@ -147,7 +148,8 @@ class Trial:
         meant = self._happen(event)
         if not meant and self._keep:
             self.story.pop()
-        self.asked[LEGAL_MOVES.name] += meant
+        for rule in (NO_EXCEPTION, LEGAL_MOVES):
+            self.asked[rule.name] += meant
         self._ask_about_states()
         return meant
 

@@ -40,7 +40,7 @@ PLANTS = [
     Plant(wrong.NeverActivates, "no refusal", 4),
     Plant(wrong.StopsAtEightPaths, "no refusal", 19),
     Plant(wrong.NeverFailsBack, "preferred path", 7),
-    Plant(wrong.RaisesOnAnEmptyList, "legal moves", 3),
+    Plant(wrong.RaisesOnAnEmptyList, "no exception", 3),
     Plant(wrong.RevivesAFailedPath, "legal moves", 2),
     Plant(wrong.DependsOnSetOrder, "order of sets", 3, replays=False),
     Plant(wrong.DependsOnHashesOfStrings, "order of sets", 6, replays=False),
