@@ -56,13 +56,13 @@ class SetPolicy(VolumeStep):
     do: Literal["set_policy"]
     policy: PolicyName
     preferred: Ip | None = None
-    """Source address of the preferred path: failover-only and vmw-fixed fail back to it."""
+    """Source address of the preferred path: failover-only and vmw-fixed fail back to it, one's own may."""
     standby: Listing[Ip] = ()
     """Source addresses the request leaves Standby."""
     weights: Shares = Field(default_factory=dict)
-    """Of weighted-paths: source address to weight, 0 for those that are not named. The lowest carries the work."""
+    """Of weighted-paths, and for one's own: source address to weight, 0 unless named. The lowest carries the work."""
     throughputs: Shares = Field(default_factory=dict)
-    """Of dm-service-time: source address to relative throughput, 0 to 100, 1 for those that are not named."""
+    """Of dm-service-time, and for one's own: source address to relative throughput, 0 to 100, 1 unless named."""
     use_cache: bool = False
     """Of least-blocks: UseCacheForLeastBlocks, the rule that keeps a sequential stream on its path."""
     grouping: Grouping | None = None

@@ -38,6 +38,8 @@ class PathSelection:
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self.attempts = 0
         self.findings: list[str] = []
+        """The first few."""
+        self._found = 0
         self._now_ns = now_ns
         self._watches: dict[MpioDisk, _DiskWatch] = {}
 
@@ -57,14 +59,16 @@ class PathSelection:
         count = f"{self.attempts:,} attempt{'' if self.attempts == 1 else 's'}"
         if not self.findings:
             return Judgement(PATH_SELECTION, True, f"{count}, each down an Active path, as the policy promises")
-        shown = self.findings[:MAX_SHOWN]
-        more = len(self.findings) - len(shown)
-        why = "; ".join(shown) + (f"; and {more:,} more" if more else "")
-        return Judgement(PATH_SELECTION, False, why, {"attempts": self.attempts, "findings": shown})
+        more = self._found - len(self.findings)
+        why = "; ".join(self.findings) + (f"; and {more:,} more" if more else "")
+        evidence = {"attempts": self.attempts, "mistakes": self._found, "findings": self.findings}
+        return Judgement(PATH_SELECTION, False, why, evidence)
 
     def found(self, what: str) -> None:
         """Something was wrong, now."""
-        self.findings.append(f"{what}, at {self._now_ns() / 1e9:.3f} s")
+        self._found += 1
+        if len(self.findings) < MAX_SHOWN:
+            self.findings.append(f"{what}, at {self._now_ns() / 1e9:.3f} s")
 
 
 class _DiskWatch:
