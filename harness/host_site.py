@@ -17,6 +17,7 @@ from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.live_connection import LOGGED_OUT
 from initiator_model.paths import Path, PathState
+from initiator_model.policies.guard import behind
 from initiator_model.policies.path_groups import PathGroups
 from initiator_model.policies.vmw_mru import VmwMru
 from initiator_model.policies.vmw_rr import VmwRoundRobin
@@ -149,16 +150,17 @@ class HostSite(HostObserver):
         """The paths of the volume's disk, as the host's own tool shows them."""
         claimed = self.claimed(volume)
         dsm = claimed.disk.dsm
+        selector = behind(dsm.selector)
         wwid = (claimed.facts.identity or claimed.facts.serial).rpartition(":")[2]
         if self.profile.console == "multipath":
             inquiry = claimed.facts.inquiry
-            groups = dsm.selector.groups(dsm.paths) if isinstance(dsm.selector, PathGroups) else [list(dsm.paths)]
+            groups = selector.groups(dsm.paths) if isinstance(selector, PathGroups) else [list(dsm.paths)]
             product = f"{inquiry.vendor.strip()},{inquiry.product.strip()}"
             size_bytes = claimed.facts.capacity.blocks * claimed.facts.capacity.block_size
             name = f"mpath{chr(ord('a') + claimed.number % 26)}"
             return multipath_ll(name, f"3{wwid}", product, size_bytes, dsm.policy, groups)
         if self.profile.console == "esxcli":
-            working = dsm.selector.working if isinstance(dsm.selector, VmwMru | VmwRoundRobin) else None
+            working = selector.working if isinstance(selector, VmwMru | VmwRoundRobin) else None
             return esxcli_paths(f"naa.{wwid}", dsm.policy, dsm.paths, working)
         return views.device_details(f"MPIO Disk{claimed.number} ({volume})", dsm.policy, dsm.paths)
 

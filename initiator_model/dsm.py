@@ -24,7 +24,7 @@ from typing import Final
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy, Move, PathSelector, PathWish, first_active
 from initiator_model.policies.catalog import DEFAULT_OPTIONS, SelectorOptions, make_selector
-from initiator_model.policies.guard import Guarded, Misstep, PolicyMisstep
+from initiator_model.policies.guard import Guarded, Misstep, PolicyMisstep, behind
 from initiator_model.policies.path_groups import PathGroups
 from initiator_model.requests import IoRequest
 from iscsi.port_groups import AccessState
@@ -208,7 +208,7 @@ class Dsm:
                 path.access, preferred = access[path.path_id]
                 path.priority = access_priority(path.access, preferred)
         if not self.follows_access:
-            if isinstance(self._selector, PathGroups):
+            if isinstance(behind(self._selector), PathGroups):
                 self._apply(self._selector.installed(self._paths))
             return
         self._leave_round_robin()

@@ -19,7 +19,7 @@ from initiator_model.policies import LoadBalancePolicy, Move, PathSelector, Path
 from initiator_model.policies.path_groups import PathGroups
 from initiator_model.requests import IoRequest
 
-__all__ = ["Guarded", "Misstep", "MisstepKind", "PolicyMisstep"]
+__all__ = ["Guarded", "Misstep", "MisstepKind", "PolicyMisstep", "behind"]
 
 _ACTIVE: Final = PathState.ACTIVE_OPTIMIZED
 _STANDBY: Final = PathState.STANDBY
@@ -112,7 +112,7 @@ class Guarded:
     def after_arrival(self, paths: Sequence[Path], arrived: Path) -> list[Move]:
         """Its moves, as far as they can be made, and one for the newcomer in any case."""
         moves = self._moves("after_arrival", paths, lambda: self.inner.after_arrival(tuple(paths), arrived), arrived)
-        if not any(move.path is arrived for move in moves):
+        if not arrived.works and not any(move.path is arrived for move in moves):
             self._report(MisstepKind.ILLEGAL, "after_arrival", "gave {} no state: Active or Standby", arrived)
             moves.append(Move(arrived, _STANDBY if first_active(paths) >= 0 else _ACTIVE, "arrived: nobody said what"))
         return moves
@@ -174,6 +174,11 @@ class Guarded:
         self.on_misstep(misstep)
 
 
+def behind(selector: PathSelector) -> PathSelector:
+    """The policy itself, guarded or not."""
+    return selector.inner if isinstance(selector, Guarded) else selector
+
+
 def _raised(error: Exception) -> str:
     """The exception and the line of the policy it came from."""
     text = "".join(traceback.format_exception_only(error)).strip()
@@ -194,11 +199,13 @@ def _flaw_of(move: Move, paths: Sequence[Path], states: dict[int, PathState], ar
         return "which is not one of the disk's paths any more"
     now = states[move.path.path_id]
     if now is move.state:
-        return f"which it is already: {now.display}"
+        return f"which it is already: {now.display}" if move.path.access is None else None
     if move.state not in (_ACTIVE, _STANDBY):
         return "and a policy may ask for Active and Standby only"
     if now not in (_ACTIVE, _STANDBY) and move.path is not arrived:
         return f"and it is {now.display}: no policy can revive it"
+    if move.state is _ACTIVE and not move.path.serves:
+        return f"and the array says {move.path.shown.display}"
     return None if move.state in TRANSITIONS.get(now, ()) else f"and it is {now.display}"
 
 
