@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.policy_check.events import (
     NEWEST,
+    AccessSaid,
     Event,
     NeighbourLoad,
     PathAdded,
@@ -24,6 +25,7 @@ from harness.policy_check.events import (
 )
 from harness.policy_check.rules import Broken
 from initiator_model.requests import Operation
+from iscsi.port_groups import AccessState
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -141,6 +143,7 @@ def _events() -> SearchStrategy[Events]:
         requests,
         st.sampled_from(_ENDS),
         _there_and_back(requests),
+        st.sampled_from([(AccessSaid(path, access),) for access in _ACCESS for path in PATHS]),
         st.sampled_from([(NeighbourLoad(path, load),) for load in (0, 1, 2, 3) for path in PATHS]),
     )
 
@@ -169,6 +172,12 @@ _ENDS: Final[list[Events]] = [
     *((RequestEnds(which),) * count for count in (1, 2, 4) for which in (0, NEWEST, 1, 2)),
     *((RequestEnds(which, well=False),) for which in (0, NEWEST, 1)),
 ]
+_ACCESS: Final = (
+    AccessState.ACTIVE_OPTIMIZED,
+    AccessState.ACTIVE_NON_OPTIMIZED,
+    AccessState.STANDBY,
+    AccessState.UNAVAILABLE,
+)
 _ARRIVALS: Final[list[Events]] = [
     (PathAdded(path, weight, throughput, priority, can_be_active),)
     for can_be_active in (True, True, True, True, True, False)

@@ -13,9 +13,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from initiator_model.requests import Operation
+from iscsi.port_groups import AccessState
 
 __all__ = [
     "NEWEST",
+    "AccessSaid",
     "Event",
     "NeighbourLoad",
     "PathAdded",
@@ -150,6 +152,17 @@ class NeighbourLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessSaid:
+    """The array says what state the port group behind a path is in; the others are optimized unless it said so."""
+
+    path: int
+    access: AccessState
+
+    def __str__(self) -> str:
+        return f"the array says path {self.path} is {self.access.words}"
+
+
+@dataclass(frozen=True, slots=True)
 class TimePasses:
     """Nothing else happens for a while."""
 
@@ -168,6 +181,7 @@ Event = (
     | RequestStarts
     | RequestEnds
     | NeighbourLoad
+    | AccessSaid
     | TimePasses
 )
 
@@ -183,6 +197,7 @@ _KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
             RequestStarts,
             RequestEnds,
             NeighbourLoad,
+            AccessSaid,
             TimePasses,
         )
     }
@@ -195,6 +210,8 @@ def to_document(event: Event) -> dict[str, Any]:
     document: dict[str, Any] = {"event": _NAMES[type(event)], **asdict(event)}
     if isinstance(event, RequestStarts):
         document["operation"] = event.operation.value
+    if isinstance(event, AccessSaid):
+        document["access"] = event.access.name
     return document
 
 
@@ -205,5 +222,7 @@ def from_document(document: Mapping[str, Any]) -> Event:
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if "operation" in values:
         values["operation"] = Operation(values["operation"])
+    if "access" in values:
+        values["access"] = AccessState[values["access"]]
     event: Event = kind(**values)
     return event

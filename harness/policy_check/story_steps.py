@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from harness.policy_check.events import (
+    AccessSaid,
     Event,
     NeighbourLoad,
     PathAdded,
@@ -109,6 +110,8 @@ class Steps:
                     yield from self._hang(happened.ended_on)
             case TimePasses(ms):
                 yield {"do": "wait", "duration": f"{ms}ms"}
+            case AccessSaid():
+                self._leave_out("what the array says of a path")
             case NeighbourLoad():
                 self._leave_out("the load of another LUN: here each session has one")
 

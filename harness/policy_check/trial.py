@@ -16,6 +16,7 @@ from typing import Final
 
 from harness.check.promises import OF_CHOICES, OF_STATES, Turns
 from harness.policy_check.events import (
+    AccessSaid,
     Event,
     NeighbourLoad,
     PathAdded,
@@ -43,6 +44,7 @@ from initiator_model.policies import LoadBalancePolicy, PathSelector, PathWish, 
 from initiator_model.policies.catalog import policy_named
 from initiator_model.policies.guard import Guarded, Misstep
 from initiator_model.requests import Operation
+from iscsi.port_groups import AccessState
 
 __all__ = ["Happened", "Trial", "try_events"]
 
@@ -182,6 +184,8 @@ class Trial:
                 self._release_held()
             case PathRemoved():
                 self._remove(path)
+            case AccessSaid():
+                return self._say_access(path, event)
             case NeighbourLoad():
                 more = event.requests - self._neighbours[event.path]
                 self._neighbours[event.path] = event.requests
@@ -240,6 +244,16 @@ class Trial:
             self._now.refused = True
             self._outcome.append(f"refused: {error}")
             return True
+        self._turns.clear()
+        self._release_held()
+        return True
+
+    def _say_access(self, path: Path, event: AccessSaid) -> bool:
+        if path.access is event.access:
+            return False
+        said = {one.path_id: (one.access or AccessState.ACTIVE_OPTIMIZED, False) for one in self.dsm.paths}
+        said[path.path_id] = (event.access, False)
+        self.dsm.set_access(said)
         self._turns.clear()
         self._release_held()
         return True

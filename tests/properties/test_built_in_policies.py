@@ -19,7 +19,7 @@ from initiator_model.policies.fail_over_only import FailOverOnly
 from initiator_model.policies.least_blocks import LeastBlocks
 from initiator_model.policies.vmw_rr import VmwRoundRobin
 
-EXAMPLES = 300
+EXAMPLES = 200
 
 
 class FailOverOnlyThatStays(FailOverOnly):

@@ -10,6 +10,7 @@ import pytest
 from harness.policy_check.corpus import corpus
 from harness.policy_check.events import (
     NEWEST,
+    AccessSaid,
     Event,
     NeighbourLoad,
     PathAdded,
@@ -27,6 +28,7 @@ from harness.policy_check.shrinking import shortened
 from harness.policy_check.toml_text import toml_text
 from harness.policy_check.trial import try_events
 from initiator_model.requests import Operation
+from iscsi.port_groups import AccessState
 
 READ = RequestStarts()
 TWO = [PathAdded(1), PathAdded(2)]
@@ -103,8 +105,19 @@ EVENTS: list[Event] = [
     RequestEnds(NEWEST, False),
     RequestEnds(2),
     NeighbourLoad(1, 3),
+    AccessSaid(1, AccessState.ACTIVE_NON_OPTIMIZED),
     TimePasses(5),
 ]
+
+
+def test_what_the_array_says_is_followed() -> None:
+    slower = AccessSaid(1, AccessState.ACTIVE_NON_OPTIMIZED)
+    told = story(slower, slower, READ, READ, PathFails(2), policy="least-queue-depth")
+    assert told[1:] == [
+        f"{READ}: request 1 → path 2",
+        f"{READ}: request 2 → path 2",
+        "path 2 fails: request 1 → path 1; request 2 → path 1",
+    ]
 
 
 def test_events_are_data_and_read_as_sentences() -> None:
@@ -120,6 +133,7 @@ def test_events_are_data_and_read_as_sentences() -> None:
         "the newest request ends badly and is tried again",
         "request 3 of those in flight ends",
         "another LUN of path 1 has 3 requests in flight",
+        "the array says path 1 is active-non-optimized",
         "5 ms pass",
     ]
 
