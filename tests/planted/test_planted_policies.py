@@ -33,7 +33,7 @@ PLANTS = [
     Plant(wrong.PicksAFailedPath, "usable path", 6),
     Plant(wrong.SkipsTheSecondOfThree, "turns", 6),
     Plant(wrong.TakesStandbyForActive, "usable path", 4),
-    Plant(wrong.UsesARemovedPath, "usable path", 6),
+    Plant(wrong.UsesARemovedPath, "usable path", 8),
     Plant(wrong.KeepsStaleCounts, "fewest requests here", 12),
     Plant(wrong.CountsOnlyItself, "fewest requests", 6, replays=False),  # in a run each session has one LUN
     Plant(wrong.RefusesWhileOneIsUsable, "no refusal", 2),
