@@ -6,6 +6,7 @@ import asyncio
 
 from harness.array import target_name
 from harness.array_story import ArrayStory
+from harness.check.path_selection import PathSelection
 from harness.expectations import Judgement
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
@@ -44,6 +45,7 @@ class Bench:
         self.ended_ns = 0
         self._boots: list[asyncio.Task[None]] = []
         self.recorder = FailoverRecorder(self._now)
+        self.selection = PathSelection(self._now)
         self.journal = Journal(self._now)
         self.journal.on_good = self.recorder.completed
         self.journal.on_busy = self.recorder.busy
@@ -55,7 +57,9 @@ class Bench:
         """Set the hosts up in the world."""
         self.world = world
         for model in self.scenario.hosts:
-            self.hosts[model.name] = HostSite(model, self.world, self.target_names, self.recorder, self.tell)
+            self.hosts[model.name] = HostSite(
+                model, self.world, self.target_names, self.recorder, self.selection, self.tell
+            )
 
     def power_off(self, host: str) -> None:
         """A host's machine goes down, and with it the workloads that ran there: they ask for nothing any more."""

@@ -1,4 +1,4 @@
-"""The command: `mpiolab run`, `serve`, `status`, `ctl`, `schema`.
+"""The command: `mpiolab run`, `check`, `serve`, `status`, `ctl`, `schema`.
 
 Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
 scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
@@ -7,6 +7,7 @@ the lowest of those that failed.
 Each command imports what it needs when it is called: `status` and `ctl` are asked often and need little.
 """
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -56,6 +57,7 @@ def run(
     from harness.load import load_scenario
     from harness.run_command import OutputError, Outputs, run_all
 
+    _own_policies()
     if pcap is not None and (len(scenarios) > 1 or net == "tcp"):
         _refuse("--pcap takes one scenario, on the simulated network")
     loaded = []
@@ -70,6 +72,41 @@ def run(
     try:
         code = run_all(loaded, seed=seed, net=net, outputs=Outputs(json=json, pcap=pcap, runs=runs))
     except (ScenarioError, OutputError) as error:
+        _refuse(str(error))
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    policy: Annotated[
+        str, typer.Argument(metavar="MODULE:CLASS", help="A policy of your own, or a built-in one by its name.")
+    ],
+    examples: Annotated[int, typer.Option(min=1, help="Drawn stories of paths and requests.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same seed, the same stories.")] = 0,
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the verdict; - is stdout, alone.", show_default=False),
+    ] = None,
+    scenario: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Where a failing story is left for mpiolab run; without it runs/check-NAME.toml.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Hold a load-balance policy to the rules of path scheduling and to its own promises."""
+    from harness.policy_check.command import check as check_policy
+    from harness.policy_check.drawing import MissingHypothesis
+    from harness.policy_check.other_processes import OtherProcessFailed
+    from harness.run_command import OutputError
+    from initiator_model.policies.catalog import PolicyError
+
+    _own_policies()
+    try:
+        code = check_policy(policy, examples=examples, seed=seed, json_place=json, scenario=scenario)
+    except (PolicyError, MissingHypothesis, OtherProcessFailed, OutputError) as error:
         _refuse(str(error))
     raise typer.Exit(code)
 
@@ -123,6 +160,12 @@ def schema() -> None:
     from harness.schema import schema_text
 
     sys.stdout.write(schema_text())
+
+
+def _own_policies() -> None:
+    """`module:Class` is looked for in the current directory, too: last, so no file there hides a module of ours."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def _refuse(complaint: str) -> NoReturn:

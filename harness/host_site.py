@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.check.path_selection import PathSelection
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
 from harness.scenario import Host as HostModel
@@ -16,6 +17,7 @@ from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.live_connection import LOGGED_OUT
 from initiator_model.paths import Path, PathState
+from initiator_model.policies.guard import behind
 from initiator_model.policies.path_groups import PathGroups
 from initiator_model.policies.vmw_mru import VmwMru
 from initiator_model.policies.vmw_rr import VmwRoundRobin
@@ -48,6 +50,7 @@ class HostSite(HostObserver):
         world: World,
         target_names: dict[str, str],
         recorder: FailoverRecorder,
+        selection: PathSelection,
         tell: Tell,
     ) -> None:
         self.model = model
@@ -67,6 +70,7 @@ class HostSite(HostObserver):
         self._target_names = target_names
         self._volume_of = {target: volume for volume, target in target_names.items()}
         self._recorder = recorder
+        self._selection = selection
         self._tell = tell
 
     async def boot(self) -> None:
@@ -147,16 +151,17 @@ class HostSite(HostObserver):
         """The paths of the volume's disk, as the host's own tool shows them."""
         claimed = self.claimed(volume)
         dsm = claimed.disk.dsm
+        selector = behind(dsm.selector)
         wwid = (claimed.facts.identity or claimed.facts.serial).rpartition(":")[2]
         if self.profile.console == "multipath":
             inquiry = claimed.facts.inquiry
-            groups = dsm.selector.groups(dsm.paths) if isinstance(dsm.selector, PathGroups) else [list(dsm.paths)]
+            groups = selector.groups(dsm.paths) if isinstance(selector, PathGroups) else [list(dsm.paths)]
             product = f"{inquiry.vendor.strip()},{inquiry.product.strip()}"
             size_bytes = claimed.facts.capacity.blocks * claimed.facts.capacity.block_size
             name = f"mpath{chr(ord('a') + claimed.number % 26)}"
             return multipath_ll(name, f"3{wwid}", product, size_bytes, dsm.policy, groups)
         if self.profile.console == "esxcli":
-            working = dsm.selector.working if isinstance(dsm.selector, VmwMru | VmwRoundRobin) else None
+            working = selector.working if isinstance(selector, VmwMru | VmwRoundRobin) else None
             return esxcli_paths(f"naa.{wwid}", dsm.policy, dsm.paths, working)
         return views.device_details(f"MPIO Disk{claimed.number} ({volume})", dsm.policy, dsm.paths)
 
@@ -219,6 +224,7 @@ class HostSite(HostObserver):
 
     def on_path(self, host: IscsiHost, disk: ClaimedDisk, path: Path, old: PathState, new: PathState, why: str) -> None:
         """A path changed its state."""
+        self._selection.changed(disk.disk)
         if new is PathState.FAILED:
             self._recorder.path_failed(host.name, path.source.rpartition(":")[0])
         if old is not PathState.UNDETERMINED:
@@ -231,6 +237,7 @@ class HostSite(HostObserver):
         """A disk came or went."""
         volume = self._volume_of.get(disk.target, disk.target)
         if present:
+            self._selection.watch(disk.disk, f"{host.name} {volume}")
             self._tell(f"{host.name} MPIO Disk{disk.number} is {volume}")
         else:
             self._tell(f"{host.name} MPIO Disk{disk.number} ({volume}) is gone: {why}")

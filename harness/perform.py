@@ -37,8 +37,8 @@ from harness.workload import WorkloadRun
 from initiator_model.dsm import Dsm, PolicyRefused, PolicyRequest
 from initiator_model.host_records import InitiatorError
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import LoadBalancePolicy, PathWish
-from initiator_model.policies.catalog import policy_named
+from initiator_model.policies import PathWish, Promise
+from initiator_model.policies.catalog import PolicyError, policy_named, selector_class
 from iscsi.chap import ChapCredentials
 from iscsi.discovery import TargetAddress
 from target.operations import OperationError
@@ -61,7 +61,7 @@ async def perform(bench: Bench, step: AnyStep) -> None:
     """Do one step. Raises StepFailed when it is refused, or not refused though the scenario expects it."""
     try:
         await _ACTIONS[type(step)](bench, step)
-    except (InitiatorError, OperationError, PolicyRefused) as error:
+    except (InitiatorError, OperationError, PolicyError, PolicyRefused) as error:
         if step.expect_error is None:
             raise StepFailed(f"refused: {error}") from error
         if step.expect_error not in str(error):
@@ -132,11 +132,12 @@ async def _set_policy(bench: Bench, step: SetPolicy) -> None:
     for wanted in [*preferred, *step.standby, *step.weights, *step.throughputs]:
         if wanted not in sources:
             raise PolicyRefused(f"{step.volume} has no path from {wanted}; there are paths from: {', '.join(sources)}")
-    active = _working_path(dsm, step) if policy is LoadBalancePolicy.FAIL_OVER_ONLY else None
+    one_works = Promise.ONE_ACTIVE in selector_class(step.policy).promises
+    active = _working_path(dsm, step) if one_works else None
     wishes = [
         PathWish(
             path.path_id,
-            PathState.STANDBY if _stands_by(path, active, step) else PathState.ACTIVE_OPTIMIZED,
+            PathState.STANDBY if _stands_by(path, active, step, one_works) else PathState.ACTIVE_OPTIMIZED,
             preferred=_source(path) == step.preferred,
             weight=step.weights.get(_source(path), 0),
             throughput=step.throughputs.get(_source(path), 1),
@@ -156,10 +157,8 @@ def _working_path(dsm: Dsm, step: SetPolicy) -> Path | None:
     return next(iter([*active, *usable, *candidates]), None)
 
 
-def _stands_by(path: Path, active: Path | None, step: SetPolicy) -> bool:
-    if step.policy == LoadBalancePolicy.FAIL_OVER_ONLY.option:
-        return path is not active
-    return _source(path) in step.standby
+def _stands_by(path: Path, active: Path | None, step: SetPolicy, one_works: bool) -> bool:
+    return path is not active if one_works else _source(path) in step.standby
 
 
 def _source(path: Path) -> str:

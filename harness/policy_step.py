@@ -29,6 +29,9 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 """Settings by the names files give them. What is not named here every policy has."""
 
+PATH_SETTINGS = ("preferred", "weights", "throughputs")
+"""What is set of paths and not of the policy: a policy of one's own may look at all of it."""
+
 
 def _policy(name: str) -> str:
     known = [policy.option for policy in BUILT_IN]
@@ -53,13 +56,13 @@ class SetPolicy(VolumeStep):
     do: Literal["set_policy"]
     policy: PolicyName
     preferred: Ip | None = None
-    """Source address of the preferred path: failover-only and vmw-fixed fail back to it."""
+    """Source address of the preferred path: failover-only and vmw-fixed fail back to it, one's own may."""
     standby: Listing[Ip] = ()
     """Source addresses the request leaves Standby."""
     weights: Shares = Field(default_factory=dict)
-    """Of weighted-paths: source address to weight, 0 for those that are not named. The lowest carries the work."""
+    """Of weighted-paths, and for one's own: source address to weight, 0 unless named. The lowest carries the work."""
     throughputs: Shares = Field(default_factory=dict)
-    """Of dm-service-time: source address to relative throughput, 0 to 100, 1 for those that are not named."""
+    """Of dm-service-time, and for one's own: source address to relative throughput, 0 to 100, 1 unless named."""
     use_cache: bool = False
     """Of least-blocks: UseCacheForLeastBlocks, the rule that keeps a sequential stream on its path."""
     grouping: Grouping | None = None
@@ -77,6 +80,8 @@ class SetPolicy(VolumeStep):
     def _settings_of_policy(self) -> Self:
         given = {SetPolicy.model_fields[name].alias or name for name in self.model_fields_set}
         for setting, policies in SETTINGS.items():
+            if ":" in self.policy and setting in PATH_SETTINGS:
+                continue
             if setting in given and self.policy not in policies:
                 names = " or ".join(f'"{name}"' for name in policies)
                 raise ValueError(f"only policy = {names} has {setting}")

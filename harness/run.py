@@ -132,6 +132,9 @@ async def _wind_up(bench: Bench) -> None:
         bench.take_connections()
     if drained:
         await audit(bench, DRAIN_S)
+    selection = bench.selection.judgement()
+    if selection is not None:
+        bench.judge(selection)
     bench.ended_ns = bench.world.now_ns()
     for site in bench.hosts.values():
         await site.shut_down()

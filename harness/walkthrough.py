@@ -216,6 +216,8 @@ def _verdicts(result: Result) -> Table:
     reasons = {failure.check: failure.why for failure in result.failures}
     names = [check.name for check in result.checks]
     grid = Table.grid(padding=(0, 2, 0, 0))
+    for no_wrap in (True, True, False):
+        grid.add_column(no_wrap=no_wrap)
     for check in result.checks:
         grid.add_row(
             _mark(check.verdict == "pass"), check.name, reasons.get(check.name, "") if check.verdict == "fail" else ""

@@ -73,8 +73,8 @@ class PathIo(Protocol):
 class Dispatcher:
     """See the module.
 
-    `queue_limit` bounds the I/Os under way. The `on_` hooks observe and must not submit; `on_doubt` hears that a
-    command met an access state the disk did not expect.
+    `queue_limit` bounds the I/Os under way. Observers add themselves to the lists among the `on_` hooks; they must not
+    submit. `on_doubt` hears that a command met an access state the disk did not expect.
     """
 
     def __init__(
@@ -92,9 +92,10 @@ class Dispatcher:
         self.queue_limit = queue_limit
         self.gone = False
         self.late_completions = 0
-        self.on_invoke: Callable[[LogicalIo], None] | None = None
-        self.on_attempt: Callable[[LogicalIo, Path], None] | None = None
-        self.on_complete: Callable[[LogicalIo, IoResult], None] | None = None
+        self.on_invoke: list[Callable[[LogicalIo], None]] = []
+        self.on_attempt: list[Callable[[LogicalIo, Path], None]] = []
+        self.on_hold: list[Callable[[LogicalIo], None]] = []
+        self.on_complete: list[Callable[[LogicalIo, IoResult], None]] = []
         self.on_gone: Callable[[str], None] | None = None
         self.on_doubt: Callable[[], None] | None = None
         self._call_later = call_later
@@ -186,8 +187,8 @@ class Dispatcher:
         self._number = number = self._number + 1
         io = LogicalIo(number, operation, lba, blocks, request, done)
         self._under_way[number] = io
-        if self.on_invoke is not None:
-            self.on_invoke(io)
+        for told in self.on_invoke:
+            told(io)
         self._dispatch(io)
         return io
 
@@ -203,6 +204,8 @@ class Dispatcher:
             self._end_badly(io, None, f"no path is left ({self.timers.no_path_name})")
             return
         self._held.append(io)
+        for told in self.on_hold:
+            told(io)
         self._await_path_or_removal()
 
     def _send(self, io: LogicalIo, path: Path, session: PathIo) -> None:
@@ -212,8 +215,8 @@ class Dispatcher:
         if meter is not None:
             attempt.began_ns = meter.clock()
             meter.started(path, io)
-        if self.on_attempt is not None:
-            self.on_attempt(io, path)
+        for told in self.on_attempt:
+            told(io, path)
         session.submit(io.request, attempt.completed)
 
     def attempt_completed(self, attempt: Attempt, completion: Completion) -> None:
@@ -310,8 +313,8 @@ class Dispatcher:
 
     def _end(self, io: LogicalIo, result: IoResult) -> None:
         del self._under_way[io.number]
-        if self.on_complete is not None:
-            self.on_complete(io, result)
+        for told in self.on_complete:
+            told(io, result)
         io.done(result)
 
     # ---- paths come and go ---------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ Everything that happens to a path comes through here, so the rules hold in one p
 
 Rules from the Microsoft DSM's published sample; the default policy of the 2.07 initiator's own DSM from its applet.
 dm-multipath's map and ESXi's storage array plug-in keep the same book, by other names: their policies say what differs.
-`meter` is the policy if it wants to hear of each request's start and end, else None.
+`meter` is the policy if it wants to hear of each request's start and end, else None. `on_misstep` is told of the wrong
+answers of a policy that is not built in (see `policies.guard`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy, Move, PathSelector, PathWish, first_active
 from initiator_model.policies.catalog import DEFAULT_OPTIONS, SelectorOptions, make_selector
+from initiator_model.policies.guard import Guarded, Misstep, PolicyMisstep, behind
 from initiator_model.policies.path_groups import PathGroups
 from initiator_model.requests import IoRequest
 from iscsi.port_groups import AccessState
@@ -109,6 +111,7 @@ class Dsm:
         self.options = options
         self.on_change = on_change
         self.on_policy: Callable[[PolicyRequest], None] | None = None
+        self.on_misstep: Callable[[Misstep], None] | None = None
         self.meter: PathSelector | None = None
         self._clock = clock
         self._paths: list[Path] = []
@@ -205,7 +208,7 @@ class Dsm:
                 path.access, preferred = access[path.path_id]
                 path.priority = access_priority(path.access, preferred)
         if not self.follows_access:
-            if isinstance(self._selector, PathGroups):
+            if isinstance(behind(self._selector), PathGroups):
                 self._apply(self._selector.installed(self._paths))
             return
         self._leave_round_robin()
@@ -257,11 +260,11 @@ class Dsm:
     @property
     def fail_back_s(self) -> int | None:
         """After how many seconds from the return of a path `fail_back` is due; None where nothing waits for it."""
-        return self._selector.fail_back_s if isinstance(self._selector, PathGroups) else None
+        return self._selector.fail_back_s if isinstance(self._selector, PathGroups | Guarded) else None
 
     def fail_back(self) -> None:
         """The time of a deferred failback has come."""
-        if isinstance(self._selector, PathGroups):
+        if isinstance(self._selector, PathGroups | Guarded):
             self._apply(self._selector.fail_back(self._paths))
 
     def set_policy(self, request: PolicyRequest) -> None:
@@ -324,8 +327,15 @@ class Dsm:
     def _install(self, selector: PathSelector) -> None:
         if self._clock is not None:
             selector.clock = self._clock
+        if isinstance(selector, Guarded):
+            selector.on_misstep = self._misstep
         self._selector = selector
         self.meter = selector if selector.measures else None
+
+    def _misstep(self, misstep: Misstep) -> None:
+        if self.on_misstep is None:
+            raise PolicyMisstep(misstep)
+        self.on_misstep(misstep)
 
     def _apply(self, moves: Iterable[Move]) -> None:
         for path, state, why in moves:

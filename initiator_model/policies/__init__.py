@@ -77,6 +77,7 @@ class Promise(Enum):
     FEWEST_REQUESTS = "the path chosen has the fewest requests in flight of the active ones, over all LUNs"
     FEWEST_REQUESTS_HERE = "the path chosen has the fewest requests of this disk in flight of the active ones"
     LIGHTEST = "the path chosen has the lowest weight of the active ones"
+    PREFERRED = "the path chosen is the preferred one whenever that is active"
 
 
 class PathWish(NamedTuple):

@@ -1,7 +1,7 @@
 """Every policy by its name, and a policy of your own by the name of its class.
 
 `SelectorOptions` holds what an administrator may set beside the policy itself; each policy takes what concerns it. The
-values here are the ones the three stacks start with.
+values here are the ones the three stacks start with. What is not built in comes `Guarded`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from initiator_model.policies.dm_queue_length import DmQueueLength
 from initiator_model.policies.dm_round_robin import DmRoundRobin
 from initiator_model.policies.dm_service_time import DmServiceTime
 from initiator_model.policies.fail_over_only import FailOverOnly
+from initiator_model.policies.guard import Guarded
 from initiator_model.policies.least_blocks import LeastBlocks
 from initiator_model.policies.least_queue_depth import LeastQueueDepth
 from initiator_model.policies.path_groups import FailBackMode, Grouping
@@ -104,6 +105,9 @@ def selector_class(option: str) -> type[Any]:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise PolicyError(f"load-balance policy {option!r}: {error}") from error
+    except Exception as error:  # the module is somebody's own: anything may be wrong with it
+        what = f"{type(error).__name__}: {error}"
+        raise PolicyError(f"load-balance policy {option!r}: {module_name} cannot be imported: {what}") from error
     found = module
     for part in class_name.split("."):
         found = getattr(found, part, None)  # type: ignore[assignment]
@@ -141,7 +145,7 @@ def policy_named(option: str) -> LoadBalancePolicy:
 
 
 def make_selector(option: str, options: SelectorOptions = DEFAULT_OPTIONS) -> PathSelector:
-    """A fresh selector of that name. One of your own is made without arguments. Raises PolicyError."""
+    """A fresh selector of that name. One of your own is made without arguments, and guarded. Raises PolicyError."""
     cls = selector_class(option)
     if cls in _MAKERS:
         return _MAKERS[cls](options)
@@ -149,4 +153,6 @@ def make_selector(option: str, options: SelectorOptions = DEFAULT_OPTIONS) -> Pa
         selector: PathSelector = cls()
     except TypeError as error:
         raise PolicyError(f"load-balance policy {option!r} cannot be made without arguments: {error}") from error
-    return selector
+    except Exception as error:
+        raise PolicyError(f"load-balance policy {option!r} cannot be made: {type(error).__name__}: {error}") from error
+    return Guarded(selector, policy_named(option))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initiator_model.paths import Path
-from initiator_model.policies import LoadBalancePolicy, Move, PathWish
+from initiator_model.policies import LoadBalancePolicy, Move, PathWish, Promise
 from initiator_model.policies.vmw_mru import VmwMru
 from initiator_model.requests import IoRequest
 
@@ -23,6 +23,7 @@ class VmwFixed(VmwMru):
     """See the module."""
 
     policy = LoadBalancePolicy("vmw-fixed", "VMW_PSP_FIXED", "FIXED")
+    promises = frozenset({Promise.EVERY_PATH_ACTIVE, Promise.PREFERRED})
 
     def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
         preferred = [path.label for path, wish in wishes if wish.preferred]

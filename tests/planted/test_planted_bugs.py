@@ -254,8 +254,9 @@ def test_the_properties_watch_sees_an_io_that_ends_twice_and_one_that_never_does
             del disk._under_way[io.number]
             return
         honest(disk, io, result)
-        if io.number == 3 and disk.on_complete is not None:
-            disk.on_complete(io, result)
+        if io.number == 3:
+            for told in disk.on_complete:
+                told(io, result)
 
     monkeypatch.setattr(Dispatcher, "_end", end)
     with watched() as watch:

@@ -66,7 +66,7 @@ class DiskMachine(RuleBasedStateMachine):
     @initialize(policy=st.sampled_from([FOO, RR]), paths=st.integers(1, 3))
     def start(self, policy: LoadBalancePolicy, paths: int) -> None:
         self.disk = MpioDisk(dsm=Dsm(policy), timers=MicrosoftTimers(), blocks=64, call_later=self.clock.call_later)
-        self.disk.on_attempt = self.on_attempt
+        self.disk.on_attempt.append(self.on_attempt)
         for _ in range(paths):
             self.add_path()
 

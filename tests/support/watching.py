@@ -32,9 +32,9 @@ class DiskWatch:
     policy: LoadBalancePolicy | None = None
 
     def __post_init__(self) -> None:
-        self.disk.on_invoke = self.invoked
-        self.disk.on_attempt = self.attempted
-        self.disk.on_complete = self.completed
+        self.disk.on_invoke.append(self.invoked)
+        self.disk.on_attempt.append(self.attempted)
+        self.disk.on_complete.append(self.completed)
 
     def invoked(self, io: LogicalIo) -> None:
         if io.number in self.ended:

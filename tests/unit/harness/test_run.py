@@ -137,7 +137,10 @@ def test_a_workload_goes_down_with_its_host_and_its_reads_fail() -> None:
 
 def test_a_host_left_down_is_up_again_before_the_audit() -> None:
     result = run(two_paths(*PERSISTENT, workload(ios=50, op="write"), REBOOT, A_WHILE))
-    assert [(check.name, check.verdict) for check in result.checks] == [("content", "pass")]
+    assert [(check.name, check.verdict) for check in result.checks] == [
+        ("content", "pass"),
+        ("path selection", "pass"),
+    ]
 
 
 def test_a_host_that_went_down_twice_boots_once() -> None:

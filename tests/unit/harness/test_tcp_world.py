@@ -40,7 +40,7 @@ def test_io_goes_on_after_the_array_was_killed_and_started_again() -> None:
     result = run(tables(*PERSISTENT, BACKGROUND, A_WHILE, kill, A_WHILE, {"do": "heal", "name": "kill"}), net="tcp")
     assert not result.failures
     assert result.io.ok == result.io.submitted > 0
-    assert [check.name for check in result.checks] == ["content"]
+    assert [check.name for check in result.checks] == ["content", "path selection"]
 
 
 def test_a_host_that_reboots_makes_its_persistent_logins_again() -> None:

@@ -374,9 +374,9 @@ def test_writes_are_whole_blocks() -> None:
 def test_hooks_see_the_io_above_and_the_attempts_below() -> None:
     bench = Bench()
     seen: list[tuple[str, int, str]] = []
-    bench.disk.on_invoke = lambda io: seen.append(("invoke", io.number, io.operation.value))
-    bench.disk.on_attempt = lambda io, path: seen.append(("attempt", io.number, path.label))
-    bench.disk.on_complete = lambda io, result: seen.append(("complete", io.number, result.outcome.value))
+    bench.disk.on_invoke.append(lambda io: seen.append(("invoke", io.number, io.operation.value)))
+    bench.disk.on_attempt.append(lambda io, path: seen.append(("attempt", io.number, path.label)))
+    bench.disk.on_complete.append(lambda io, result: seen.append(("complete", io.number, result.outcome.value)))
     bench.write()
     bench.sessions[0].answer(LOST)
     bench.sessions[1].answer()

@@ -8,6 +8,7 @@ from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import FailBack, LoadBalancePolicy, Move, PathWish, Selector
 from initiator_model.policies.catalog import BUILT_IN, MICROSOFT, PolicyError, make_selector, policy_named
 from initiator_model.policies.fail_over_only import FailOverOnly
+from initiator_model.policies.guard import Guarded
 from initiator_model.policies.round_robin import RoundRobin
 from initiator_model.policies.round_robin_subset import RoundRobinSubset
 from initiator_model.policies.weighted_paths import WeightedPaths
@@ -65,7 +66,10 @@ class NeedsAnArgument(OnlyTheFirst):
 
 def test_a_policy_of_ones_own_is_named_by_its_class() -> None:
     name = f"{__name__}:OnlyTheFirst"
-    assert isinstance(make_selector(name), OnlyTheFirst)
+    selector = make_selector(name)
+    assert isinstance(selector, Guarded)
+    assert isinstance(selector.inner, OnlyTheFirst)
+    assert selector.policy == policy_named(name)
     assert policy_named(name) == LoadBalancePolicy(name, "OnlyTheFirst", "VS", 7)
 
 
