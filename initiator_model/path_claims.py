@@ -12,7 +12,7 @@ from functools import partial
 
 from initiator_model.access_watch import AccessWatch
 from initiator_model.disk import MpioDisk
-from initiator_model.dsm import Dsm, PolicyRequest
+from initiator_model.dsm import MAX_PATHS, Dsm, PolicyRequest
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
@@ -56,12 +56,15 @@ class PathClaims:
         """A session has logged in and its units have answered.
 
         Raises:
-            InitiatorError: two units claim one identity with different sizes, or there is no SCSI address left.
+            InitiatorError: two units claim one identity with different sizes, there is no SCSI address left, or a disk has
+            all the paths it can have.
         """
         session = owner.session
         session.path_check = partial(units_unchanged, units)
         for unit in units:
             claimed = self._known(owner, unit) or self._new_disk(owner, unit)
+            if len(claimed.disk.dsm.paths) >= MAX_PATHS:
+                raise InitiatorError(f"MPIO Disk{claimed.number} has its paths: a disk has at most {MAX_PATHS} paths")
             address = ScsiAddress(ADAPTER_PORT, 0, owner.number, unit.lun)
             path = self._path(owner, unit.identity, address, not unit.standby)
             owner.paths.append((claimed, path))
