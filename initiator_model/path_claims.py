@@ -56,8 +56,8 @@ class PathClaims:
         """A session has logged in and its units have answered.
 
         Raises:
-            InitiatorError: two units claim one identity with different sizes, there is no SCSI address left, or a disk has
-            all the paths it can have.
+            InitiatorError: two units claim one identity with different sizes, there is no SCSI address left, or a disk
+                disk has all the paths it can have.
         """
         session = owner.session
         session.path_check = partial(units_unchanged, units)
