@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from initiator_model.timers import SECOND_NS, Timers
+from initiator_model.timers import SECOND_NS
+from initiator_model.timers.one_login import OneLoginTimer
 
 __all__ = ["EsxiTimers"]
 
 
 @dataclass(frozen=True, slots=True)
-class EsxiTimers(Timers):
+class EsxiTimers(OneLoginTimer):
     """See the module."""
 
     flags = ("apd_handling_enable",)
@@ -40,7 +41,6 @@ class EsxiTimers(Timers):
     noop_timeout_ns: int = 10 * SECOND_NS
     recovery_timeout_ns: int = 10 * SECOND_NS
     login_timeout_ns: int = 5 * SECOND_NS
-    logout_timeout_ns: int = 15 * SECOND_NS
     reconnect_delay_ns: int = 3 * SECOND_NS
     command_timeout_ns: int = 40 * SECOND_NS
     abort_timeout_ns: int = 20 * SECOND_NS
@@ -55,35 +55,8 @@ class EsxiTimers(Timers):
         return self.recovery_timeout_ns
 
     @property
-    def waits_after_logout(self) -> bool:
-        return True
-
-    @property
-    def first_reconnect_ns(self) -> int:
-        return 0
-
-    @property
     def reconnect_after_refusal_ns(self) -> int:
         return self.reconnect_delay_ns
-
-    @property
-    def reconnect_after_silence_ns(self) -> int:
-        return 0
-
-    @property
-    def reconnects_max(self) -> int:
-        return 0xFFFF_FFFF
-
-    @property
-    def connect_ns(self) -> int:
-        return self.login_timeout_ns
-
-    def login_ns(self, connected_in_ns: int) -> int:
-        return max(1, self.login_timeout_ns - connected_in_ns)
-
-    @property
-    def logout_ns(self) -> int:
-        return self.logout_timeout_ns
 
     @property
     def first_login_tries(self) -> int:
@@ -126,24 +99,12 @@ class EsxiTimers(Timers):
         return self.command_timeout_ns
 
     @property
-    def class_retries(self) -> int:
-        return 0
-
-    @property
-    def class_retry_ns(self) -> int:
-        return 0
-
-    @property
     def no_path_ns(self) -> int | None:
         return self.apd_timeout_ns if self.apd_handling_enable else None
 
     @property
     def no_path_name(self) -> str:
         return "Misc.APDTimeout"
-
-    @property
-    def disk_outlives_paths(self) -> bool:
-        return True
 
     @property
     def check_ns(self) -> int:

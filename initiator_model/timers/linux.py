@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from initiator_model.timers import SECOND_NS, Timers
+from initiator_model.timers import SECOND_NS
+from initiator_model.timers.one_login import OneLoginTimer
 
 __all__ = ["NO_PATH_RETRY_QUEUE", "LinuxTimers"]
 
@@ -28,7 +29,7 @@ NO_PATH_RETRY_QUEUE: Final = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
-class LinuxTimers(Timers):
+class LinuxTimers(OneLoginTimer):
     """See the module."""
 
     periods = (
@@ -48,8 +49,6 @@ class LinuxTimers(Timers):
     replacement_timeout_ns: int = 120 * SECOND_NS
     noop_out_interval_ns: int = 5 * SECOND_NS  # 0: no pings
     noop_out_timeout_ns: int = 5 * SECOND_NS
-    login_timeout_ns: int = 15 * SECOND_NS  # of the TCP connection and the login together
-    logout_timeout_ns: int = 15 * SECOND_NS
     abort_timeout_ns: int = 15 * SECOND_NS
     initial_login_retry_max: int = 8
     cmds_max: int = 128
@@ -71,35 +70,8 @@ class LinuxTimers(Timers):
         return self.replacement_timeout_ns
 
     @property
-    def waits_after_logout(self) -> bool:
-        return True
-
-    @property
-    def first_reconnect_ns(self) -> int:
-        return 0  # DefaultTime2Wait is what is waited for
-
-    @property
     def reconnect_after_refusal_ns(self) -> int:
         return self.conn_err_reopen_delay_ns
-
-    @property
-    def reconnect_after_silence_ns(self) -> int:
-        return 0
-
-    @property
-    def reconnects_max(self) -> int:
-        return 0xFFFF_FFFF
-
-    @property
-    def connect_ns(self) -> int:
-        return self.login_timeout_ns
-
-    def login_ns(self, connected_in_ns: int) -> int:
-        return max(1, self.login_timeout_ns - connected_in_ns)
-
-    @property
-    def logout_ns(self) -> int:
-        return self.logout_timeout_ns
 
     @property
     def first_login_tries(self) -> int:
@@ -143,24 +115,12 @@ class LinuxTimers(Timers):
         return (self.command_retries + 1) * self.command_timeout_ns
 
     @property
-    def class_retries(self) -> int:
-        return 0
-
-    @property
-    def class_retry_ns(self) -> int:
-        return 0
-
-    @property
     def no_path_ns(self) -> int | None:
         return None if self.no_path_retry == NO_PATH_RETRY_QUEUE else self.no_path_retry * self.polling_interval_ns
 
     @property
     def no_path_name(self) -> str:
         return "no_path_retry"
-
-    @property
-    def disk_outlives_paths(self) -> bool:
-        return True
 
     @property
     def check_ns(self) -> int:
