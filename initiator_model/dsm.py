@@ -205,8 +205,8 @@ class Dsm:
         """
         for path in self._paths:
             if path.path_id in access:
-                path.access, preferred = access[path.path_id]
-                path.priority = access_priority(path.access, preferred)
+                path.access, path.group_preferred = access[path.path_id]
+                path.priority = access_priority(path.access, path.group_preferred)
         if not self.follows_access:
             if isinstance(behind(self._selector), PathGroups):
                 self._apply(self._selector.installed(self._paths))

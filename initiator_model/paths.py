@@ -132,8 +132,9 @@ class Path:
     `in_flight` and `bytes_in_flight` count this disk's requests, `group` those of every LUN behind the session.
     `throughput` is the path's share of the work under dm-service-time, 0 to 100. `priority` is multipathd's: paths of
     equal priority can make one path group, and the higher group is used first.
-    On an asymmetric disk `port_group` is the target port group behind the path and `access` what the array says of it;
-    `serves` is False while a DSM that follows the array leaves the path alone because of that.
+    On an asymmetric disk `port_group` is the target port group behind the path, `access` what the array says of it, and
+    `group_preferred` whether it prefers it; `serves` is False while a DSM that follows the array leaves the path alone
+    because of that.
     """
 
     __slots__ = (
@@ -143,6 +144,7 @@ class Path:
         "desired_state",
         "generation",
         "group",
+        "group_preferred",
         "in_flight",
         "path_id",
         "port_group",
@@ -182,6 +184,7 @@ class Path:
         self.can_be_active = can_be_active
         self.port_group = port_group
         self.access: AccessState | None = None
+        self.group_preferred = False
         self.serves = True
         self.state = PathState.UNDETERMINED
         self.throughput = throughput

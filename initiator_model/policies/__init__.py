@@ -202,11 +202,9 @@ def first_active(paths: Sequence[Path], start: int = 0) -> int:
 
 
 def first_usable(paths: Sequence[Path]) -> Path | None:
-    """The first path in list order that could carry I/O."""
-    for path in paths:
-        if path.usable:
-            return path
-    return None
+    """The first path in list order that could carry I/O; one whose port group the array prefers wins."""
+    usable = [path for path in paths if path.usable]
+    return next((path for path in usable if path.group_preferred), usable[0] if usable else None)
 
 
 def why_not_all_active(wishes: Sequence[tuple[Path, PathWish]], policy: LoadBalancePolicy) -> str | None:

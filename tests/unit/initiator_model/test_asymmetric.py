@@ -102,6 +102,13 @@ def test_a_path_that_comes_back_on_a_port_in_standby_is_not_used() -> None:
     assert disk.used == "1"
 
 
+def test_of_the_paths_that_could_take_over_one_of_a_preferred_group_wins() -> None:
+    disk = Asymmetric("AAA", "failover-only")
+    disk.dsm.set_access({path.path_id: (AO, number == 2) for number, path in enumerate(disk.paths)})
+    disk.dsm.path_failed(disk.paths[0], "down")
+    assert disk.used == "2"
+
+
 def test_the_alua_prioritizer() -> None:
     assert [access_priority(access, False) for access in (AO, AN, SB, UN)] == [50, 10, 1, 0]
     assert [access_priority(access, True) for access in (AO, AN)] == [50, 90]
