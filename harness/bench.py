@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from harness.array import target_name
 from harness.array_story import ArrayStory
 from harness.check.path_selection import PathSelection
+from harness.checks_model import Check
 from harness.expectations import Judgement
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
@@ -28,10 +30,13 @@ class Bench:
 
     world: World
 
-    def __init__(self, scenario: Scenario, narrator: Narrator, trace: Trace) -> None:
+    def __init__(
+        self, scenario: Scenario, narrator: Narrator, trace: Trace, judged: Collection[str] | None = None
+    ) -> None:
         self.scenario = scenario
         self.narrator = narrator
         self.trace = trace
+        self._judged = judged
         self.target_names = {volume.name: target_name(scenario.array, volume) for volume in scenario.array.volumes}
         self.ledgers = {volume.name: Ledger(volume.block_size) for volume in scenario.array.volumes}
         self.hosts: dict[str, HostSite] = {}
@@ -113,6 +118,10 @@ class Bench:
     def on_array_log(self, text: str) -> None:
         """The array lost a connection."""
         self.trace.event(self._now(), "array", text=text)
+
+    def counts(self, check: Check) -> bool:
+        """Whether this check of the scenario is to be judged in this run."""
+        return self._judged is None or check.check in self._judged
 
     def judge(self, judgement: Judgement) -> None:
         """A check was judged."""

@@ -46,10 +46,14 @@ class ThroughputCheck(Table):
 
 
 class ShareCheck(Table):
-    """How a phase's I/Os spread over the paths: every path alike, or one path between bounds."""
+    """How a phase's I/Os (or bytes) spread over the paths: every path alike, or one path between bounds."""
 
     check: Literal["share"]
     phase: Label
+    beside: Listing[Label] = ()
+    """Other workloads of the same disk, counted together with it."""
+    of: Literal["ios", "bytes"] = "ios"
+    """What is counted. One workload's I/Os are all of one size, so bytes say more only of several."""
     each: Share | None = None
     within: Share = 0.01
     path: Ip | None = None

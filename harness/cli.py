@@ -1,4 +1,4 @@
-"""The command: `mpiolab run`, `check`, `serve`, `status`, `ctl`, `schema`.
+"""The command: `mpiolab run`, `compare`, `check`, `serve`, `status`, `ctl`, `schema`.
 
 Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
 scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
@@ -71,6 +71,54 @@ def run(
         _refuse("\n".join(mistakes))
     try:
         code = run_all(loaded, seed=seed, net=net, outputs=Outputs(json=json, pcap=pcap, runs=runs))
+    except (ScenarioError, OutputError) as error:
+        _refuse(str(error))
+    raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file (TOML).", show_default=False)],
+    policy: Annotated[
+        list[str],
+        typer.Option(
+            metavar="A,B,…",
+            help='Policies, each with its settings: round-robin,"vmw-rr iops=1",module:Class.',
+            show_default=False,
+        ),
+    ],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Instead of the scenario's own seed.", show_default=False)
+    ] = None,
+    net: Annotated[Literal["sim", "tcp"], typer.Option(help="Virtual time, or real TCP on loopback.")] = "sim",
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the comparison; - is stdout, alone.", show_default=False),
+    ] = None,
+    chart: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html|FILE.svg", help="Draw it, in one file without scripts.", show_default=False),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where each run leaves its directory.")] = Path("runs"),
+) -> None:
+    """Run one scenario under each of several policies, and show them side by side."""
+    from harness.compare_command import compare as compare_policies
+    from harness.load import load_scenario
+    from harness.policy_choice import choices
+    from harness.run_command import OutputError
+
+    _own_policies()
+    try:
+        code = compare_policies(
+            scenario,
+            loaded := load_scenario(scenario),
+            choices(policy),
+            seed=loaded.seed if seed is None else seed,
+            net=net,
+            json=json,
+            chart=chart,
+            runs=runs,
+        )
     except (ScenarioError, OutputError) as error:
         _refuse(str(error))
     raise typer.Exit(code)

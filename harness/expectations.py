@@ -154,19 +154,29 @@ def _throughput(check: ThroughputCheck, scenario: Scenario, result: Result, fact
 
 
 def _share(check: ShareCheck, result: Result) -> Judgement:
-    name, phase = check_name(check), result.phase(check.phase)
-    if phase is None:
-        return _never_ran(name, check.phase)
-    shares = {path.local: path.share for path in phase.paths}
-    spread = ", ".join(f"{path.local} {path.share:.1%}" for path in phase.paths) or "no path"
+    name, told = check_name(check), " and ".join(f'"{phase}"' for phase in (check.phase, *check.beside))
+    carried: dict[str, list[int]] = {}
+    sources: dict[str, str] = {}
+    for wanted in (check.phase, *check.beside):
+        phase = result.phase(wanted)
+        if phase is None:
+            return _never_ran(name, wanted)
+        for path in phase.paths:
+            sources[path.id] = path.local
+            carried.setdefault(path.id, []).append(path.ios if check.of == "ios" else path.bytes)
+    whole = sum(map(sum, carried.values()))
+    shares = [(sources[id], sum(amounts) / whole if whole else 0.0) for id, amounts in carried.items()]
+    spread = ", ".join(f"{source} {share:.1%}" for source, share in shares) or "no path"
     if check.each is not None:
-        ok = bool(shares) and all(abs(path.share - check.each) <= check.within for path in phase.paths)
-        why = f'"{check.phase}" spread over {spread}; expected {check.each:.1%} each, within {check.within:.1%}'
+        each = check.each
+        ok = bool(shares) and all(abs(share - each) <= check.within for _, share in shares)
+        why = f"{told} spread over {spread}; expected {check.each:.1%} each, within {check.within:.1%}"
     else:
-        share = sum(path.share for path in phase.paths if path.local == check.path)
+        share = sum(share for source, share in shares if source == check.path)
         ok = (check.min is None or share >= check.min) and (check.max is None or share <= check.max)
-        why = f'{check.path} carried {share:.1%} of "{check.phase}"; expected {_between(check.min, check.max)}'
-    return Judgement(name, ok, why, {"shares": shares})
+        what = f"{share:.1%} of " + ("the bytes of " if check.of == "bytes" else "")
+        why = f"{check.path} carried {what}{told}; expected {_between(check.min, check.max)}"
+    return Judgement(name, ok, why, {"shares": dict(shares)})
 
 
 def _latency(check: LatencyCheck, result: Result) -> Judgement:

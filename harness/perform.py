@@ -63,7 +63,7 @@ async def perform(bench: Bench, step: AnyStep) -> None:
         await _ACTIONS[type(step)](bench, step)
     except (InitiatorError, OperationError, PolicyError, PolicyRefused) as error:
         if step.expect_error is None:
-            raise StepFailed(f"refused: {error}") from error
+            raise StepFailed(f"refused: {error}", {"refused": str(error)}) from error
         if step.expect_error not in str(error):
             raise StepFailed(f'refused with "{error}"; expected an error with "{step.expect_error}"') from error
         bench.tell(f"refused, as expected: {error}")
@@ -258,7 +258,7 @@ def _holds(step: Wait, paths: tuple[Path, ...]) -> bool:
 
 async def _expect(bench: Bench, step: Expect) -> None:
     for check in step.that:
-        if isinstance(check, StateCheck):
+        if isinstance(check, StateCheck) and bench.counts(check):
             bench.judge(judge_now(check, bench.scenario, bench))
 
 

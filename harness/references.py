@@ -278,7 +278,8 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
     yield from _known(here, row, "host", list(names.nics), "host")
     yield from _known(here, row, "volume", names.volumes, "volume")
     yield from _known(here, row, "phase", list(names.workloads), "workload")
-    yield from _known(here, row, "of", list(names.workloads), "workload")
+    if row.get("check") != "share":
+        yield from _known(here, row, "of", list(names.workloads), "workload")
     yield from _known(here, row, "nic", [f"{host}/{nic}" for host, own in names.nics.items() for nic, _ in own], "NIC")
     yield from _known(here, row, "portal", portals, "portal", _ip)
     if row.get("check") == "redirects":
@@ -290,6 +291,7 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
         yield from _known_keys(here, row, "weights", sources, "source address of this host")
         yield from _known_keys(here, row, "throughputs", sources, "source address of this host")
     if row.get("check") == "share":
+        yield from _beside(here, row, names)
         every = [ip for own in names.nics.values() for _, ip in own]
         yield from _known(here, row, "path", every, "source address", _ip)
 
@@ -305,6 +307,22 @@ def _known(
     value = canonical(_text(row, key))
     if value is not None and value not in known:
         yield dotted((*here, key)), f'no {what} "{value}"{did_you_mean(value, known)}'
+
+
+def _beside(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
+    """Workloads that are counted together are of one disk: paths of two disks have nothing to share."""
+    beside = row.get("beside")
+    disk = _disk(names.workloads.get(_text(row, "phase") or "", {}), names)
+    for index, name in enumerate(beside if isinstance(beside, list) else []):
+        key = dotted((*here, "beside", index))
+        if isinstance(name, str) and name not in names.workloads:
+            yield key, f'no workload "{name}"{did_you_mean(name, list(names.workloads))}'
+        elif isinstance(name, str) and _disk(names.workloads[name], names) != disk:
+            yield key, f'"{name}" works on another disk'
+
+
+def _disk(workload: Row, names: _Names) -> tuple[str | None, str | None]:
+    return _text(workload, "host") or next(iter(names.nics), None), _text(workload, "volume")
 
 
 def _known_each(here: Path, row: Row, key: str, known: Sequence[str], what: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,8 +33,16 @@ DRAIN_S = 150.0
 """After the last step: PDORemovePeriod, a TCP give-up and a login, one after the other, fit in twice over."""
 
 
-def run_scenario(scenario: Scenario, *, seed: int, net: Net, pcap: Path | None, narrator: Narrator) -> Result:
-    """Run a scenario to its end.
+def run_scenario(
+    scenario: Scenario,
+    *,
+    seed: int,
+    net: Net,
+    pcap: Path | None,
+    narrator: Narrator,
+    judged: Collection[str] | None = None,
+) -> Result:
+    """Run a scenario to its end. ``judged`` are the kinds of check of its `expect` steps that count; None: all.
 
     Raises ScenarioError for what this network cannot do, CaptureError when no capture can be written.
     """
@@ -44,7 +53,7 @@ def run_scenario(scenario: Scenario, *, seed: int, net: Net, pcap: Path | None, 
         steps = [(index, scenario.steps[index]) for index, _ in steps]
     began_s = time.monotonic()
     trace = Trace()
-    bench = Bench(scenario, narrator, trace)
+    bench = Bench(scenario, narrator, trace, judged)
     world: World
     if net == "sim":
         world = SimWorld(scenario, seed, trace, pcap, bench.on_decision, bench.on_array_log)
@@ -75,7 +84,7 @@ def run_scenario(scenario: Scenario, *, seed: int, net: Net, pcap: Path | None, 
     )
     for step in [step for _, step in steps if isinstance(step, Expect)]:
         for check in step.that:
-            if not isinstance(check, StateCheck):
+            if not isinstance(check, StateCheck) and bench.counts(check):
                 bench.judge(judge_run(check, scenario, result, bench))
     return replace(with_judgements(result, bench.judgements), wall_seconds=time.monotonic() - began_s)
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,20 +57,36 @@ def run_all(scenarios: Sequence[tuple[Path, Scenario]], *, seed: int | None, net
 
 
 def _run_one(path: Path, scenario: Scenario, seed: int, net: Net, outputs: Outputs, narrator: Narrator) -> Result:
+    try:
+        directory = RunDirectory(outputs.runs, scenario.name, seed, net, path.read_bytes())
+        return run_into(directory, scenario, seed, net, pcap=outputs.pcap, narrator=narrator)
+    except OSError as error:
+        raise OutputError(f"--runs {outputs.runs}: {error.strerror}") from None
+
+
+def run_into(
+    directory: RunDirectory,
+    scenario: Scenario,
+    seed: int,
+    net: Net,
+    *,
+    pcap: Path | None,
+    narrator: Narrator,
+    judged: Collection[str] | None = None,
+) -> Result:
+    """Run it and leave everything about the run in its directory; ``judged`` as of `run_scenario`.
+
+    Raises OSError, OutputError, ScenarioError.
+    """
     from harness.capture import CaptureError
     from harness.run import run_scenario
 
-    try:
-        directory = RunDirectory(outputs.runs, scenario.name, seed, net, path.read_bytes())
-        trace = directory.trace.open("w", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"--runs {outputs.runs}: {error.strerror}") from None
-    with trace:
+    with directory.trace.open("w", encoding="utf-8") as trace:
         both = Narrators([narrator, StoryNarrator(trace)])
         try:
-            result = run_scenario(scenario, seed=seed, net=net, pcap=outputs.pcap, narrator=both)
+            result = run_scenario(scenario, seed=seed, net=net, pcap=pcap, narrator=both, judged=judged)
         except CaptureError as error:
-            raise OutputError(f"--pcap {outputs.pcap}: {error}") from None
+            raise OutputError(f"--pcap {pcap}: {error}") from None
         directory.write(result)
         both.end(result, directory.path)
     return result
@@ -81,21 +97,31 @@ def _check_places(outputs: Outputs) -> None:
     places = [("--json", Path(outputs.json))] if outputs.json not in (None, STDOUT) else []
     places += [("--pcap", outputs.pcap)] if outputs.pcap is not None else []
     for option, place in places:
-        if not place.parent.is_dir():
-            raise OutputError(f"{option} {place}: there is no directory {place.parent}")
-        if place.is_dir():
-            raise OutputError(f"{option} {place}: is a directory")
+        check_place(option, place)
+
+
+def check_place(option: str, place: Path) -> None:
+    """Raises OutputError where this option's file could not be written."""
+    if not place.parent.is_dir():
+        raise OutputError(f"{option} {place}: there is no directory {place.parent}")
+    if place.is_dir():
+        raise OutputError(f"{option} {place}: is a directory")
 
 
 def _write_json(place: str, results: Sequence[Result]) -> None:
     text = results[0].to_json() if len(results) == 1 else json.dumps([result.to_document() for result in results])
+    write_text("--json", place, text)
+
+
+def write_text(option: str, place: str, text: str) -> None:
+    """Write what an option asks for, to a file or to stdout. Raises OutputError."""
     if place == STDOUT:
         sys.stdout.write(text + "\n")
         return
     try:
         Path(place).write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"--json {place}: {error.strerror}") from None
+        raise OutputError(f"{option} {place}: {error.strerror}") from None
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 #!/bin/sh
-# The real programs the tests drive, from Debian's packages: libiscsi's tools, tgt, istgt, tshark, QEMU's block driver, and
-# what boots a Linux guest on a network of its own (QEMU, iproute2, cpio). A second run finds everything and ends at once.
+# The real programs the tests drive, from Debian's packages: libiscsi's tools, tgt, istgt, tshark, QEMU's block driver,
+# what boots a Linux guest on a network of its own (QEMU, iproute2, cpio), and a browser to look at charts with. A second
+# run finds everything and ends at once.
 # Installed here when that may be done without asking; otherwise the tests that need them say so and are skipped,
 # unless MPIOLAB_REQUIRE_PEERS=1, which turns a missing peer into a failure.
 set -eu
 missing=
 for pair in iscsi-ls:libiscsi-bin iscsi-perf:libiscsi-bin tgtd:tgt istgt:istgt tshark:tshark qemu-img:qemu-utils \
-    qemu-system-x86_64:qemu-system-x86 ip:iproute2 cpio:cpio; do
+    qemu-system-x86_64:qemu-system-x86 ip:iproute2 cpio:cpio chromium:chromium; do
     program=${pair%%:*} package=${pair#*:}
     if ! command -v "$program" >/dev/null 2>&1 && ! [ -x "/usr/sbin/$program" ] && ! [ -x "/sbin/$program" ]; then
         case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac

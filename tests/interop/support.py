@@ -20,6 +20,7 @@ from typing import Final, Literal, NoReturn
 import pytest
 
 DEBIAN_PACKAGES: Final = {
+    "chromium": "chromium",
     "iscsi-ls": "libiscsi-bin",
     "iscsi-inq": "libiscsi-bin",
     "iscsi-readcapacity16": "libiscsi-bin",

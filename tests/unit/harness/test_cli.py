@@ -28,7 +28,9 @@ class Runner:
         self.error: Exception | None = None
         self.asked: list[dict[str, Any]] = []
 
-    def run_scenario(self, scenario: Any, *, seed: int, net: Any, pcap: Any, narrator: Any) -> Result:
+    def run_scenario(
+        self, scenario: Any, *, seed: int, net: Any, pcap: Any, narrator: Any, judged: Any = None
+    ) -> Result:
         self.asked.append({"scenario": scenario.name, "seed": seed, "net": net, "pcap": pcap})
         if self.error is not None:
             raise self.error

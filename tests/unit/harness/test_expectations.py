@@ -148,6 +148,22 @@ def test_a_phase_that_never_ran_fails_its_checks(judge: Any, result: Result) -> 
     assert (judgement.ok, judgement.why) == (False, 'the workload "reads" moved nothing in this run')
 
 
+def test_workloads_counted_together_may_be_even_in_ios_and_uneven_in_bytes(judge: Any, result: Result) -> None:
+    """3,000 I/Os of 64 KiB over one path beside 3,000 of 4 KiB over the other: 16 of 17 bytes on the first."""
+    [reads] = result.phases
+    first, second = reads.paths
+    large = replace(reads, paths=(replace(first, ios=3000, bytes=3000 << 16), replace(second, ios=0, bytes=0)))
+    none, mail = replace(first, ios=0, bytes=0), replace(second, ios=3000, bytes=3000 << 12)
+    small = replace(reads, name="mail", paths=(none, mail))
+    both = replace(result, phases=(large, small))
+
+    even = judge(both, check="share", phase="reads", beside=["mail"], each=0.5)
+    assert (even.ok, even.evidence["shares"]) == (True, {"192.168.50.105": 0.5, "192.168.50.125": 0.5})
+    uneven = judge(both, check="share", phase="reads", beside=["mail"], of="bytes", path="192.168.50.105", max=0.9)
+    assert not uneven.ok
+    assert uneven.why == '192.168.50.105 carried 94.1% of the bytes of "reads" and "mail"; expected at most 0.9'
+
+
 def test_io_that_never_resumed_is_a_failure_of_liveness(judge: Any, result: Result) -> None:
     [loss] = result.failovers
     stuck = replace(result, failovers=(replace(loss, resumed_at_s=None, stall_s=None),))

@@ -103,6 +103,7 @@ def test_only_weighted_paths_has_weights(tables: Tables) -> None:
         ({"check": "throughput", "phase": "writes", "min": "1Gbit"}, "phase"),
         ({"check": "throughput", "phase": "reads", "of": "writes", "ratio_min": 1.9}, "of"),
         ({"check": "share", "phase": "reads", "path": "192.168.50.106", "min": 0.4}, "path"),
+        ({"check": "share", "phase": "reads", "beside": ["writes"], "of": "bytes", "each": 0.5}, "beside[0]"),
         ({"check": "policy", "host": "w2k8", "volume": "logs", "policy": "round-robin"}, "host"),
         ({"check": "redirects", "portals": ["192.168.51.1"]}, "portals[0]"),
     ],
@@ -230,3 +231,10 @@ def test_the_schema_is_one_text_and_knows_every_step() -> None:
     assert text == schema_text()
     assert '"$schema": "https://json-schema.org/draft/2020-12/schema"' in text
     assert all(f'"const": "{step}"' in text for step in ("login", "set_policy", "workload", "fault", "expect"))
+
+
+def test_workloads_counted_together_are_of_one_disk(tables: Tables) -> None:
+    tables["array"]["volumes"].append({**tables["array"]["volumes"][0], "name": "mail"})
+    tables["steps"].insert(2, {**tables["steps"][1], "name": "more", "volume": "mail"})
+    tables["steps"][3]["that"].append({"check": "share", "phase": "reads", "beside": ["more"], "each": 0.5})
+    assert mistakes(tables) == [("steps[3].that[1].beside[0]", '"more" works on another disk')]
