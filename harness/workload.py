@@ -18,6 +18,9 @@ from initiator_model.paths import Path
 from sim.rng import Stream
 
 MAX_COMPLAINTS = 5
+FAILED_PAUSE_NS = 1_000_000
+"""After an I/O that failed the next one waits so long: a disk that refuses at once would be asked for ever at one
+instant of virtual time."""
 
 
 @dataclass(slots=True)
@@ -100,6 +103,7 @@ class WorkloadRun:
         self._busy = False
         self._ended = False
         self._due_ns = self.start_ns
+        self._not_before_ns = self.start_ns
         self._timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self._pumping = False
@@ -142,6 +146,10 @@ class WorkloadRun:
         self._pumping = True
         step = self.step
         while not self._ended and len(self._under_way) < step.depth:
+            if self._journal.now_ns() < self._not_before_ns:
+                if self._timer is None:
+                    self._timer = self._loop.call_later(FAILED_PAUSE_NS / 1e9, self._on_pace)
+                break
             if step.ios is not None and self._issued >= step.ios:
                 if not self._under_way:
                     self.stop()
@@ -242,6 +250,7 @@ class WorkloadRun:
             if journal.on_good is not None:
                 journal.on_good(self.host)
         else:
+            self._not_before_ns = journal.now_ns() + FAILED_PAUSE_NS
             journal.complain(f"{self.step.name}: {result.outcome.value}: {result.why}")
         if result.outcome is Outcome.UNKNOWN:
             journal.counts.unknown += 1

@@ -32,8 +32,6 @@ __all__ = ["AccessWatch"]
 
 _ANSWER_MAX: Final = 4096
 _ASK_AGAIN_S: Final = 1.0
-_ASK_MAX: Final = 256
-"""Questions in a row about one transition: longer than the longest an array may announce (255 s)."""
 _EXPLICIT: Final = 2
 
 
@@ -43,8 +41,8 @@ class AccessWatch:
     def __init__(self, owners: Callable[[], list[HostSession]], note: Callable[[str], None]) -> None:
         self._owners = owners
         self._note = note
-        self._asking: dict[int, asyncio.Task[None]] = {}  # by the disk's number
-        self._again: list[int] = []
+        self._asking: dict[ClaimedDisk, asyncio.Task[None]] = {}  # in the order the questions were begun
+        self._again: list[ClaimedDisk] = []
         self._learning: dict[int, asyncio.Task[None]] = {}
         self._started = 0
 
@@ -58,13 +56,12 @@ class AccessWatch:
 
     def doubt(self, claimed: ClaimedDisk) -> None:
         """Ask for the states of a disk's groups, now or when the present question is answered."""
-        if claimed.number in self._asking:
-            if claimed.number not in self._again:
-                self._again.append(claimed.number)
+        if claimed in self._asking:
+            if claimed not in self._again:
+                self._again.append(claimed)
             return
-        number = claimed.number
         task = asyncio.get_running_loop().create_task(self._ask(claimed))
-        self._asking[number] = task
+        self._asking[claimed] = task
         task.add_done_callback(lambda _: self._asked(claimed))
 
     def stop(self) -> None:
@@ -76,38 +73,46 @@ class AccessWatch:
         self._learning.clear()
 
     def _asked(self, claimed: ClaimedDisk) -> None:
-        self._asking.pop(claimed.number, None)
-        if claimed.number in self._again:
-            self._again.remove(claimed.number)
+        self._asking.pop(claimed, None)
+        if claimed in self._again:
+            self._again.remove(claimed)
             if not claimed.disk.gone:
                 self.doubt(claimed)
 
     async def _learn(self, owner: HostSession) -> None:
         for claimed, path in list(owner.paths):
-            try:
-                path.port_group = await port_group_of(owner.session.submit, claimed.facts.lun)
-            except (CommandFailed, ValueError) as error:
-                self._note(f"which port group is behind {path.label} cannot be learned: {error}")
-                continue
-            self.doubt(claimed)
+            while owner.session.state is SessionState.LOGGED_IN and not claimed.disk.gone:
+                try:
+                    path.port_group = await port_group_of(owner.session.submit, claimed.facts.lun)
+                except (CommandFailed, ValueError) as error:
+                    self._note(f"which port group is behind {path.label} cannot be learned yet: {error}")
+                    await asyncio.sleep(_ASK_AGAIN_S)
+                else:
+                    self.doubt(claimed)
+                    break
 
     async def _ask(self, claimed: ClaimedDisk) -> None:
-        for _ in range(_ASK_MAX):
-            submit = self._way(claimed)
-            if submit is None:
-                return
-            try:
-                groups = await ask(submit, claimed.facts.lun)
-            except (CommandFailed, ValueError) as error:
-                self._note(str(error))
-                return
-            if claimed.disk.gone:
+        while not claimed.disk.gone:
+            groups = await self._ask_on_any_way(claimed)
+            if groups is None or claimed.disk.gone:
                 return
             self._tell(claimed, groups)
             if all(group.state is not AccessState.TRANSITIONING for group in groups.groups):
                 await self._take_over(claimed, groups)
                 return
             await asyncio.sleep(_ASK_AGAIN_S)
+
+    async def _ask_on_any_way(self, claimed: ClaimedDisk) -> PortGroups | None:
+        """What the first path that answers says: working ones are asked first. None when none does."""
+        for path in sorted(claimed.disk.dsm.paths, key=lambda path: not path.works):
+            submit = self._submit(claimed, path)
+            if submit is None:
+                continue
+            try:
+                return await ask(submit, claimed.facts.lun)
+            except (CommandFailed, ValueError) as error:
+                self._note(str(error))
+        return None
 
     def _tell(self, claimed: ClaimedDisk, groups: PortGroups) -> None:
         by_number = {group.number: group for group in groups.groups}
@@ -139,11 +144,6 @@ class AccessWatch:
             return
         if not claimed.disk.gone:
             self._tell(claimed, groups)
-
-    def _way(self, claimed: ClaimedDisk) -> Submit | None:
-        """A session to ask over: that of a path that works, or else any that is logged in."""
-        paths = sorted(claimed.disk.dsm.paths, key=lambda path: not path.works)
-        return next((submit for path in paths if (submit := self._submit(claimed, path)) is not None), None)
 
     def _submit(self, claimed: ClaimedDisk, path: Path) -> Submit | None:
         for owner in self._owners():

@@ -49,7 +49,11 @@ __all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
 ATTEMPTS_MAX: Final = 64
 """Attempts at one logical I/O, all causes together. Beyond it the last error is final."""
 
+CHANGES_MAX: Final = 512
+"""Attempts at one logical I/O that met an array changing over: it may take 255 s, and is asked every second."""
+
 _COUNTED: Final = (Action.RETRY, Action.RETRY_HERE, Action.REQUEUE)
+_UNCOUNTED: Final = (Action.RETRY_UNCOUNTED, Action.REQUEUE)
 _OK: Final = Outcome.OK  # an enum's attribute is slow to look up
 _COMPLETED: Final = CompletionKind.COMPLETED
 _GOOD: Final = int(ScsiStatus.GOOD)
@@ -141,8 +145,11 @@ class Dispatcher:
 
     def set_access(self, access: Mapping[int, tuple[AccessState, bool]]) -> None:
         """The array has said what it thinks of the paths; see `Dsm.set_access`."""
+        before = [path.priority for path in self.dsm.paths]
         self.dsm.set_access(access)
         self._paths_changed()
+        if [path.priority for path in self.dsm.paths] != before:
+            self._await_fail_back()
 
     def remove_path(self, path: Path, why: str) -> None:
         """The path's session was ended for good; what it was still carrying is sent down other paths."""
@@ -201,7 +208,7 @@ class Dispatcher:
                 return
             self.path_failed(path, "its session takes no requests")
         if self._refusing:
-            self._end_badly(io, None, f"no path is left ({self.timers.no_path_name})")
+            self._later(io, 0, self._refuse)  # not from within the call that submitted it
             return
         self._held.append(io)
         for told in self.on_hold:
@@ -234,7 +241,9 @@ class Dispatcher:
         action = self.errors.interpret(completion, active_left=self.dsm.has_active)
         if action is Action.FAILOVER and attempt.generation == attempt.path.generation:
             self.path_failed(attempt.path, words(completion))
-        if action is Action.COMPLETE:  # CONDITION MET: a success with a status of its own
+        if action is Action.COMPLETE and len(completion.data) != io.request.read_length:
+            action = self.errors.kinds[CompletionKind.DATA_OVERRUN]
+        if action is Action.COMPLETE:  # CONDITION MET, or an error that the device has recovered from
             self._end(io, IoResult(_OK, completion.data, attempt.path, io.attempts, completion))
         elif not self._tried_again(io, attempt, action, completion):
             self._end_badly(io, completion, words(completion))
@@ -242,7 +251,9 @@ class Dispatcher:
     def _tried_again(self, io: LogicalIo, attempt: Attempt, action: Action, completion: Completion) -> bool:
         """Start or schedule the next attempt; False when there is to be none."""
         timers = self.timers
-        if io.attempts - io.requeues >= ATTEMPTS_MAX:
+        io.uncounted += action in _UNCOUNTED
+        io.changes += action is Action.RETRY_UNCOUNTED
+        if io.attempts - io.uncounted >= ATTEMPTS_MAX or io.changes >= CHANGES_MAX:
             return False
         if action in _COUNTED:
             action = self._counted(io, attempt, action, completion)
@@ -275,9 +286,15 @@ class Dispatcher:
         if left:
             return action
         if self.errors.exhausted is Action.FAILOVER and attempt.generation == attempt.path.generation:
-            io.retries = 0
+            io.retries = io.requeues = 0  # the next path begins anew
             self.path_failed(attempt.path, words(completion))
         return self.errors.exhausted
+
+    def _refuse(self, io: LogicalIo) -> None:
+        if self._refusing:
+            self._end_badly(io, None, f"no path is left ({self.timers.no_path_name})")
+        else:
+            self._dispatch(io)
 
     def _send_again(self, io: LogicalIo, path: Path) -> None:
         """Down the same path, or another if that one is gone meanwhile."""
@@ -333,6 +350,9 @@ class Dispatcher:
 
     def _await_path_or_removal(self) -> None:
         period_ns = self.timers.no_path_ns
+        if any(path.works for path in self.dsm.paths):
+            self._cancel_removal()  # paths there are; the array has them all in transition, or in standby
+            return
         if self._removal is None and period_ns is not None and not self.gone and not self._refusing:
             if period_ns:
                 self._removal = self._call_later(period_ns / SECOND_NS, self._period_is_over)
@@ -355,7 +375,9 @@ class Dispatcher:
     def _await_fail_back(self) -> None:
         """A path has come: a policy that defers its failback wants to hear of it again."""
         delay_s = self.dsm.fail_back_s
-        if delay_s is not None and self._fail_back is None:
+        if delay_s is not None:
+            if self._fail_back is not None:
+                self._fail_back.cancel()  # every return begins the wait anew
             self._fail_back = self._call_later(float(delay_s), self._fail_back_is_due)
 
     def _fail_back_is_due(self) -> None:

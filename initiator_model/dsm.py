@@ -203,13 +203,18 @@ class Dsm:
         A DSM that follows the array uses the optimized paths, or if there are none the non-optimized ones, and Round
         Robin becomes Round Robin with Subset, as the Microsoft DSM does it. dm-multipath makes priorities of it.
         """
+        before = [path.priority for path in self._paths]
+        news = any(path.access is None and path.path_id in access for path in self._paths)
         for path in self._paths:
             if path.path_id in access:
                 path.access, path.group_preferred = access[path.path_id]
                 path.priority = access_priority(path.access, path.group_preferred)
         if not self.follows_access:
-            if isinstance(behind(self._selector), PathGroups):
-                self._apply(self._selector.installed(self._paths))
+            selector = behind(self._selector)
+            if isinstance(selector, PathGroups) and news:
+                self._apply(selector.installed(self._paths))  # priorities are known before a path enters a map
+            elif isinstance(selector, PathGroups) and [path.priority for path in self._paths] != before:
+                self._apply(selector.priorities_changed(self._paths))
             return
         self._leave_round_robin()
         self._lost()
@@ -247,8 +252,6 @@ class Dsm:
 
     def _arrives(self, path: Path, why: str) -> None:
         path.serves = self._serves(path)
-        if path.access is not None and path.desired_state is None:
-            path.desired_state = ACTIVE  # of an asymmetric disk the array says which paths are the subset
         if not path.serves:
             self._move(path, STANDBY, f"{why}the array says {path.shown.display}")
             return
@@ -283,6 +286,7 @@ class Dsm:
         reason = selector.refuses(wishes)
         if reason is not None:
             raise PolicyRefused(reason)
+        self.options = request.options or self.options
         self._install(selector)
         why = f"policy set to {policy.display}"
         # Standby first: two paths must never be active at once under Fail Over Only, not even between two moves.

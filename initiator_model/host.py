@@ -99,7 +99,7 @@ class IscsiHost:
                 note=lambda text: self.observer.on_note(self, text),
             )
         self._verifier: PathVerifier | PathChecker = (
-            PathVerifier(profile.timers, lambda: self._sessions)
+            PathVerifier(profile.timers, lambda: self._sessions, self._claims.access.doubt)
             if profile.timers.session_restores_path
             else PathChecker(profile.timers, self._claims.access.doubt)
         )
@@ -191,6 +191,7 @@ class IscsiHost:
         if persistent and request not in self._persistent:
             self._persistent.append(request)
         if self._manager is not None:
+            self._manager.logged_on(target)
             await self._manager.top_up(request)
         return owner
 
@@ -199,6 +200,8 @@ class IscsiHost:
         going = [one for one in self._sessions if one.request.target == target and source in (None, one.request.source)]
         if not going:
             raise InitiatorError(f"{target} is not logged on" + (f" from {source}" if source else ""))
+        if self._manager is not None and source is None:
+            self._manager.forget(target)
         for owner in going:
             # The target has ended the session's commands before the disk sends them down another path.
             await owner.session.log_out()
@@ -300,6 +303,7 @@ class IscsiHost:
                 complaint = str(error)
             else:
                 if self._manager is not None:
+                    self._manager.logged_on(request.target)
                     await self._manager.top_up(request)
                 return None
         return complaint

@@ -66,7 +66,8 @@ class LiveConnection:
         )
         self._pings = PingWatch(loop, timers, self._ping, self._ended)
         self._requests = RequestWatch(loop, timers, self._connection.oldest, self._request_expired)
-        self._answer_timer: asyncio.TimerHandle | None = None  # for an ABORT TASK, or a logout the target asked for
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._logout_timer: asyncio.TimerHandle | None = None  # of a logout the target asked for
         self._aborts = 0
         self._over = False
         self._flush_due = False
@@ -99,7 +100,9 @@ class LiveConnection:
         self._over = True
         self._pings.stop()
         self._requests.stop()
-        self._cancel_answer_timer()
+        self._cancel_abort_timer()
+        if self._logout_timer is not None:
+            self._logout_timer.cancel()
         if self._connection.clean:
             self._link.close()
         else:
@@ -151,7 +154,9 @@ class LiveConnection:
         """Async event 1 (RFC 7143 11.9.1): the owner will log in again once this logout is answered."""
         self._on_note(f"the target asks for a logout within {within_s} s")
         patience_s = self._timers.logout_ns / SECOND_NS
-        self._await_answer(min(within_s or patience_s, patience_s), "the target did not answer the logout it asked for")
+        if self._logout_timer is None:
+            why = "the target did not answer the logout it asked for"
+            self._logout_timer = self._loop.call_later(min(within_s or patience_s, patience_s), self._ended, why)
         self._connection.log_out()
         self._wake()
 
@@ -162,33 +167,31 @@ class LiveConnection:
     def _request_expired(self, task: Task) -> None:
         """A request's time is over: abort the task, or the connection if all of it has been silent."""
         timeout_s = self._timers.request_ns / SECOND_NS
-        if self._pings.heard_at_s <= task.since_s:
+        if not self._timers.aborts_first and self._pings.heard_at_s <= task.since_s:
             self._requests.stop()
             self._ended(f"nothing came from the target for the {timeout_s:g} s a request may take")
             return
         self._on_note(f"a request has taken {timeout_s:g} s: ABORT TASK")
         self._aborts += 1
-        if self._answer_timer is None:
+        if self._abort_timer is None:
             self._await_abort()
         self._connection.abort(task, CompletionKind.TIMED_OUT, self._abort_answered)
         self._wake()
 
     def _await_abort(self) -> None:
-        self._await_answer(self._timers.abort_ns / SECOND_NS, "ABORT TASK was not answered")
+        self._cancel_abort_timer()
+        patience_s = self._timers.abort_ns / SECOND_NS
+        self._abort_timer = self._loop.call_later(patience_s, self._ended, "ABORT TASK was not answered")
 
     def _abort_answered(self, result: TmfResult) -> None:
         self._aborts -= 1
-        self._cancel_answer_timer()
+        self._cancel_abort_timer()
         if result not in _ABORT_WORKED:
             self._ended(f"ABORT TASK was answered with {result.name}")
         elif self._aborts:
             self._await_abort()
 
-    def _await_answer(self, patience_s: float, why: str) -> None:
-        self._cancel_answer_timer()
-        self._answer_timer = self._loop.call_later(patience_s, self._ended, why)
-
-    def _cancel_answer_timer(self) -> None:
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
-            self._answer_timer = None
+    def _cancel_abort_timer(self) -> None:
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+            self._abort_timer = None

@@ -104,6 +104,7 @@ class LogicalIo:
         "attempt",
         "attempts",
         "blocks",
+        "changes",
         "class_retries",
         "done",
         "lba",
@@ -115,6 +116,7 @@ class LogicalIo:
         "retries",
         "size_bytes",
         "timer",
+        "uncounted",
     )
 
     def __init__(
@@ -138,7 +140,9 @@ class LogicalIo:
         self.attempts = 0
         self.retries = 0  # counted against the stack's limit
         self.class_retries = 0
-        self.requeues = 0  # sent again to a device that was busy; these do not count as attempts
+        self.requeues = 0  # sent again down the present path to a device that was busy
+        self.changes = 0  # attempts that met an array changing over
+        self.uncounted = 0  # these and the requeues, which do not count as attempts
         self.may_have_run = False  # some attempt ended without saying that it changed nothing
 
 

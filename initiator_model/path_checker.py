@@ -41,6 +41,7 @@ class PathChecker:
 
     def session_logged_on(self, owner: HostSession) -> None:
         """A session has paths now."""
+        self._watched = {number: watched for number, watched in self._watched.items() if not watched.gone}
         for disk, path in owner.paths:
             self._found = number = self._found + 1
             self._watched[number] = _Watched(owner, disk, path, self._least_s, self._most_s, self._refresh)

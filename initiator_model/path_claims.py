@@ -17,8 +17,10 @@ from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorErro
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import LoadBalancePolicy, PathWish
+from initiator_model.policies.catalog import SelectorOptions
 from initiator_model.profiles import Profile
 from initiator_model.timers import SECOND_NS
+from iscsi.port_groups import AccessState
 
 __all__ = ["ADAPTER_PORT", "PathClaims"]
 
@@ -33,8 +35,8 @@ class PathClaims:
     """The disks of one host.
 
     What an administrator chose for a disk is remembered by the disk's identity, as Windows keeps it in its registry:
-    the policy, and for each source address what was wished of the path from there. It holds again when the disk
-    comes back, after a reboot too.
+    the policy with its settings, and for each source address what was wished of the first, second, ... path from
+    there. It holds again when the disk comes back, after a reboot too.
     """
 
     def __init__(self, profile: Profile, *, on_path: OnPath, on_disk: OnDisk, on_note: Callable[[str], None]) -> None:
@@ -44,8 +46,8 @@ class PathClaims:
         self._on_path = on_path
         self._on_disk = on_disk
         self._disks: list[ClaimedDisk] = []
-        self._chosen: dict[str, LoadBalancePolicy] = {}
-        self._wished: dict[tuple[str, str], PathWish] = {}
+        self._chosen: dict[str, tuple[LoadBalancePolicy, SelectorOptions]] = {}
+        self._wished: dict[tuple[str, str, int], PathWish] = {}
 
     @property
     def disks(self) -> tuple[ClaimedDisk, ...]:
@@ -96,7 +98,11 @@ class PathClaims:
 
     def moved(self, owner: HostSession) -> None:
         """The session has a new connection: its paths have new ends."""
-        for _, path in owner.paths:
+        for claimed, path in owner.paths:
+            if path.access is not None and path.portal != owner.session.remote:
+                # Another port, and perhaps another controller: it serves nothing until the array has said what it is.
+                path.port_group = None
+                claimed.disk.set_access({path.path_id: (AccessState.UNAVAILABLE, False)})
             path.source, path.portal = owner.session.local, owner.session.remote
         self.access.session_came(owner)
 
@@ -133,11 +139,12 @@ class PathClaims:
         return None
 
     def _new_disk(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk:
-        policy = self._chosen.get(unit.identity or "", self._profile.default_policy())
+        usual = self._profile.symmetric_policy, self._profile.options
+        policy, options = self._chosen.get(unit.identity or "", usual)
         loop = asyncio.get_running_loop()
         dsm = Dsm(
             policy,
-            options=self._profile.options,
+            options=options,
             clock=lambda: round(loop.time() * SECOND_NS),
             follows_access=self._profile.follows_access,
         )
@@ -167,14 +174,20 @@ class PathClaims:
         identity = claimed.facts.identity
         if identity is None:
             return
-        self._chosen[identity] = request.policy
-        for wish in request.wishes:
-            self._wished[identity, _address(claimed.disk.dsm.path(wish.path_id).source)] = wish
+        dsm = claimed.disk.dsm
+        self._chosen[identity] = request.policy, dsm.options
+        sources = [_address(path.source) for path in dsm.paths]
+        wishes = {wish.path_id: wish for wish in request.wishes}
+        for index, path in enumerate(dsm.paths):
+            self._wished[identity, sources[index], sources[:index].count(sources[index])] = wishes[path.path_id]
 
     def _path(self, owner: HostSession, identity: str | None, address: ScsiAddress, can_be_active: bool) -> Path:
         """A new path over a session, with what was wished of the one from the same source before."""
         session = owner.session
-        wish = self._wished.get((identity or "", _address(session.local)))
+        source = _address(session.local)
+        known = next((one.disk.dsm.paths for one in self._disks if identity and one.facts.identity == identity), ())
+        ordinal = sum(_address(other.source) == source for other in known)
+        wish = self._wished.get((identity or "", source, ordinal))
         return Path(
             source=session.local,
             portal=session.remote,

@@ -20,9 +20,17 @@ __all__ = ["PathVerifier"]
 
 
 class PathVerifier:
-    """Verifies the paths of one host. ``sessions`` are asked for whenever the working paths are due."""
+    """Verifies the paths of one host.
 
-    def __init__(self, timers: Timers, sessions: Callable[[], Sequence[HostSession]]) -> None:
+    ``sessions`` are asked for whenever the working paths are due; ``refresh`` has the states of an asymmetric disk's
+    port groups looked at.
+    """
+
+    def __init__(
+        self, timers: Timers, sessions: Callable[[], Sequence[HostSession]], refresh: Callable[[ClaimedDisk], None]
+    ) -> None:
+        self._refresh = refresh
+        self._recovering: list[Path] = []
         self._period_s = timers.check_ns / SECOND_NS if timers.check_ns else None
         self._recovery_s = timers.recovery_ns / SECOND_NS
         self._sessions = sessions
@@ -38,8 +46,9 @@ class PathVerifier:
 
     def path_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
         """A path was failed. If its session is not to blame, try the path again later."""
-        if owner.session.state is SessionState.LOGGED_IN:
-            self._start(self._recover(owner, disk, path))
+        if owner.session.state is SessionState.LOGGED_IN and path not in self._recovering:
+            self._recovering.append(path)
+            self._start(self._recover_once(owner, disk, path))
 
     def stop(self) -> None:
         """The host goes down."""
@@ -48,19 +57,24 @@ class PathVerifier:
         self._tasks.clear()
         self._periodic = False
 
+    async def _recover_once(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
+        try:
+            await self._recover(owner, disk, path)
+        finally:
+            self._recovering.remove(path)
+
     async def _recover(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
         session = owner.session
         while True:
             await asyncio.sleep(self._recovery_s)
-            if not self._is_concerned(owner, disk, path):
+            if path.state is not PathState.FAILED or disk.disk.gone:
                 return
-            if await session.path_check(session.submit) is None and self._is_concerned(owner, disk, path):
+            if session.state is not SessionState.LOGGED_IN:
+                continue  # it may come back in time, and then nobody else would bring the path back
+            if await session.path_check(session.submit) is None and path.state is PathState.FAILED:
                 disk.disk.path_recovered(path, "path verified")
+                self._ask(disk)
                 return
-
-    def _is_concerned(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> bool:
-        working = owner.session.state is SessionState.LOGGED_IN
-        return working and path.state is PathState.FAILED and not disk.disk.gone
 
     async def _verify_all(self, period_s: float) -> None:
         while True:
@@ -70,9 +84,16 @@ class PathVerifier:
                 if session.state is not SessionState.LOGGED_IN:
                     continue
                 complaint = await session.path_check(session.submit)
-                if complaint is not None:
-                    for disk, path in owner.paths:
+                for disk, path in list(owner.paths):
+                    if complaint is not None:
                         disk.disk.path_failed(path, f"path verification: {complaint}")
+                    else:
+                        self._ask(disk)
+
+    def _ask(self, disk: ClaimedDisk) -> None:
+        """On an asymmetric disk verification is REPORT TARGET PORT GROUPS, too: the check took the unit attentions."""
+        if disk.facts.inquiry.tpgs:
+            self._refresh(disk)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         self._started = number = self._started + 1

@@ -2,7 +2,7 @@
 
     ms-iscsi-2.07            Windows Server 2003 R2 SP2, the 2.07 initiator, whose own DSM starts with Fail Over Only
     msdsm-2008               Windows Server 2008, whose in-box DSM starts with Round Robin on a symmetric array
-    msdsm-2012               Windows Server 2012 and later: the same, and its paths are verified
+    msdsm-2012               Windows Server 2012 and later: the same (what DiskPathCheckInterval adds is not modeled)
     eql-hit                  the same with EqualLogic's host kit: it opens the sessions itself, least queue depth
     linux-dm-multipath       open-iscsi and dm-multipath as they come: a path group for each path
     linux-dm-multipath-eql   the same with multipath-tools' built-in EQLOGIC entry: one group, service-time, queueing
@@ -71,10 +71,6 @@ class Profile:
     console: Literal["applet", "multipath", "esxcli"] = "applet"  # how a disk's paths are looked at
     follows_access: bool = True  # on an asymmetric disk the best paths are used; False: priorities are made of it
 
-    def default_policy(self, *, symmetric: bool = True) -> LoadBalancePolicy:
-        """What a disk starts with. Fail Over Only is the only choice on an array that is not symmetric."""
-        return self.symmetric_policy if symmetric else LoadBalancePolicy.FAIL_OVER_ONLY
-
     def with_timers(self, overrides: Mapping[str, int]) -> Profile:
         """A copy with some timers replaced; see `Timers.overridden`."""
         return replace(self, timers=self.timers.overridden(overrides))
@@ -119,7 +115,6 @@ _ALL: Final = (
         options=SelectorOptions(fail_back=FailBack.DESIRED),
         tcp_profile="windows-2012",
         isid_prefix=_MICROSOFT_ISID,
-        timers=MicrosoftTimers(path_verify_enabled=1),
     ),
     Profile(
         name="eql-hit",

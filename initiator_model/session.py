@@ -34,8 +34,12 @@ __all__ = ["IscsiSession", "PathCheck"]
 
 PathCheck = Callable[[Submit], Awaitable[str | None]]
 
+RESENDS_MAX = 8
+"""Connections that may be lost under one request; then it fails, and with it the path (unverified: no source says)."""
+
 _LOGGED_IN = SessionState.LOGGED_IN  # an enum's attribute is slow to look up
 _AT_WORK = (SessionState.LOGGED_IN, SessionState.RECOVERING)
+_GONE = (SessionState.FREE, SessionState.CLOSED)
 _NOT_HERE = (SessionState.FREE, SessionState.LOGGING_OUT, SessionState.CLOSED)
 
 
@@ -136,14 +140,17 @@ class IscsiSession:
                     await self._logged_out
             except TimeoutError:
                 self._note(f"the target did not answer the logout within {patience_s:g} s")
-        self._close("logged out", CompletionKind.DELETE_PENDING)
+        if self.state is SessionState.LOGGING_OUT:  # the host may have gone down meanwhile
+            self._close("logged out", CompletionKind.DELETE_PENDING)
 
     def vanish(self, why: str) -> None:
         """The host went down: not a word to anybody, and no timer or task is left. Open requests end at once."""
-        if self.state in _NOT_HERE:
+        if self.state in _GONE:
             return
         self._stop_recovery()
         self._close(why, CompletionKind.DEVICE_DOES_NOT_EXIST)
+        if self._logged_out is not None and not self._logged_out.done():
+            self._logged_out.set_result(None)  # whoever logs out need not wait any more
 
     async def _first_login(self) -> LoggedIn:
         try:
@@ -201,7 +208,11 @@ class IscsiSession:
         if self.state is SessionState.LOST:  # during the path check, which sees its command fail and goes on
             _complete(left, CompletionKind.DEVICE_NOT_CONNECTED)
             return
-        self._held.extend(left)
+        for task in left:
+            if task.losses > RESENDS_MAX:  # it may be what the target dies of: another path, or nobody, may have it
+                _complete((task,), CompletionKind.DEVICE_NOT_CONNECTED)
+            else:
+                self._held.append(task)
         now_s = self._loop.time()
         if live.heard or not self._hold_until_s or now_s - self._adopted_at_s >= self._hold_s:
             self._hold_until_s = now_s + self._hold_s  # a connection that dies unused does not start the clock anew

@@ -54,6 +54,8 @@ class SessionManager:
         self._note = note
         self._retries: dict[str, asyncio.TimerHandle] = {}  # by target
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._left_alone: list[str] = []  # targets that are being logged off
+        self._stopped = False
 
     async def top_up(self, request: LoginRequestRecord) -> None:
         """Open what is missing of the sessions to a target, after the model of ``request``."""
@@ -69,8 +71,24 @@ class SessionManager:
                 self._try_again(request)
                 return
 
+    def forget(self, target: str) -> None:
+        """The user logs off from a target: nothing more is opened there until the next Log On."""
+        if target not in self._left_alone:
+            self._left_alone.append(target)
+        if target in self._retries:
+            self._retries.pop(target).cancel()
+        if target in self._tasks:
+            self._tasks[target].cancel()
+
+    def logged_on(self, target: str) -> None:
+        """The user has logged on: there is something to manage again."""
+        self._stopped = False
+        if target in self._left_alone:
+            self._left_alone.remove(target)
+
     def stop(self) -> None:
         """The host goes down."""
+        self._stopped = True
         for handle in self._retries.values():
             handle.cancel()
         for task in self._tasks.values():
@@ -82,7 +100,9 @@ class SessionManager:
         return [owner for owner in self._sessions() if owner.request.target == target]
 
     def _may_add(self, target: str) -> bool:
-        """Not for a target that was logged off, and not under Fail Over Only."""
+        """Not for a target that is logged off, not under Fail Over Only, and not when the host has gone down."""
+        if self._stopped or target in self._left_alone:
+            return False
         policies = [claimed.disk.dsm.policy for claimed in self._disks() if claimed.target == target]
         return bool(self._of(target)) and LoadBalancePolicy.FAIL_OVER_ONLY not in policies
 
@@ -99,7 +119,7 @@ class SessionManager:
         return owner.request.source or owner.session.local.rpartition(":")[0]
 
     def _try_again(self, request: LoginRequestRecord) -> None:
-        if request.target not in self._retries:
+        if request.target not in self._retries and self._may_add(request.target):
             loop = asyncio.get_running_loop()
             self._retries[request.target] = loop.call_later(self._interval_s, self._due, request)
 

@@ -8,7 +8,7 @@ of a new session, then the multipath layer sends them down another path. docs/fa
     carrier lost          nothing: the stack reports the disconnect (where it has media sense; Linux has not)
     fin or rst            nothing
     silent, pinged        up to an idle interval, then the ping's timeout
-    silent, not pinged    the request's timeout, or TCP giving up if that is sooner
+    silent, not pinged    the request's timeout, and that of its abort where one is tried; or TCP giving up, if sooner
 
 The hold is LinkDownTime, recovery_tmo (replacement_timeout, or multipathd's fast_io_fail_tmo) or RecoveryTimeout. That
 it starts when the loss is noticed is inferred for Windows, and measured for Linux (docs/calibration.md).
@@ -70,10 +70,12 @@ def stall_bounds(
         hold_ns = min(hold_ns, wait_ns + _after_reconnect_ns(profile))
     least_ns = most_ns = 0
     if cause is StallCause.SILENT_PINGED:
+        if not timers.ping_interval_ns:
+            raise ValueError(f"{profile.name} sends no pings with these timers")
         least_ns = timers.ping_timeout_ns
         most_ns = timers.ping_interval_ns + timers.ping_timeout_ns
     elif cause is StallCause.SILENT:
-        least_ns = most_ns = timers.request_ns
+        least_ns = most_ns = timers.request_ns + (timers.abort_ns if timers.aborts_first else 0)
     if tcp_give_up_ns is not None:
         least_ns, most_ns = min(least_ns, tcp_give_up_ns), min(most_ns, tcp_give_up_ns)
     return StallBounds(least_ns + hold_ns, most_ns + hold_ns)

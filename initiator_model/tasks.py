@@ -24,10 +24,11 @@ class Task:
     """A request, whom to tell, and where it stands on the present connection.
 
     ``itt`` and ``cmd_sn`` mean something while ``sent``. ``since_s`` is the loop time at which the present attempt
-    began; ``aborting`` is set while a task management function that covers it is due an answer.
+    began; ``aborting`` is set while a task management function that covers it is due an answer. ``losses`` counts the
+    connections that were lost under it.
     """
 
-    __slots__ = ("aborting", "cmd_sn", "done", "itt", "r2t_sn", "reader", "request", "sent", "since_s")
+    __slots__ = ("aborting", "cmd_sn", "done", "itt", "losses", "r2t_sn", "reader", "request", "sent", "since_s")
 
     def __init__(self, request: ScsiRequest, done: Done) -> None:
         self.request = request
@@ -39,9 +40,11 @@ class Task:
         self.sent = False
         self.aborting = False
         self.since_s = 0.0
+        self.losses = 0
 
     def reset(self) -> None:
         """Forget the connection that was lost; the next one starts the command from its first byte."""
+        self.losses += self.sent
         self.itt = RESERVED_TAG
         self.r2t_sn = 0
         self.reader = None

@@ -33,6 +33,7 @@ ESXI: Final = ErrorTable(
         }
     ),
     senses=(
+        SenseRule(SenseKey.RECOVERED_ERROR, None, None, Action.COMPLETE),  # it was done, with some effort
         SenseRule(SenseKey.UNIT_ATTENTION, None, None, Action.RETRY_SAME_PATH),
         SenseRule(_NOT_READY, 0x04, 0x01, Action.RETRY_HERE),
         SenseRule(_NOT_READY, 0x04, 0x0A, Action.REQUEUE),

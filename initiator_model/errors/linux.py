@@ -61,6 +61,7 @@ LINUX: Final = ErrorTable(
         }
     ),
     senses=(
+        SenseRule(SenseKey.RECOVERED_ERROR, None, None, Action.COMPLETE),  # it was done, with some effort
         SenseRule(SenseKey.UNIT_ATTENTION, None, None, Action.RETRY_SAME_PATH),
         SenseRule(_NOT_READY, 0x04, 0x01, Action.RETRY_HERE),  # becoming ready
         SenseRule(_NOT_READY, 0x04, 0x0A, Action.REQUEUE),  # asymmetric access state transition (scsi_dh_alua)

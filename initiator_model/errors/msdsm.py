@@ -48,6 +48,7 @@ MSDSM: Final = ErrorTable(
     statuses=MappingProxyType({ScsiStatus.BUSY: Action.FAIL_UP, ScsiStatus.RESERVATION_CONFLICT: Action.FAIL_UP}),
     # First match wins, so the general unit-attention row stands last of its kind.
     senses=(
+        SenseRule(SenseKey.RECOVERED_ERROR, None, None, Action.COMPLETE),  # it was done, with some effort
         SenseRule(SenseKey.NO_SENSE, 0x00, 0x00, Action.FAILOVER),  # a complaint without a reason
         SenseRule(SenseKey.ILLEGAL_REQUEST, 0x25, 0x00, Action.FAILOVER),  # LUN not supported: not here any more
         SenseRule(_HARDWARE, 0x67, 0x0A, Action.FAILOVER),  # SET TARGET PORT GROUPS failed

@@ -50,6 +50,7 @@ class PathGroups(Selector):
         self.failback = failback
         self._valid: list[Path] = []  # of the group at work: its paths that have not failed, in the selector's order
         self._seen: list[Path] = []  # every path of the map, so that one that comes back is known from one that is new
+        self._keys: dict[int, object] = {}  # path id -> its group, as it was when the map was loaded
 
     @property
     def fail_back_s(self) -> int | None:
@@ -65,8 +66,9 @@ class PathGroups(Selector):
         return None
 
     def installed(self, paths: Sequence[Path]) -> list[Move]:
-        """A map is loaded: the best group works."""
+        """A map is loaded: groups are made anew, and the best one works."""
         self._seen = list(paths)
+        self._make_groups(paths)
         usable = [path for path in paths if path.usable]
         best = self._best(usable)
         self._valid = [path for path in usable if self._key(path) == best]
@@ -86,6 +88,7 @@ class PathGroups(Selector):
 
     def after_loss(self, paths: Sequence[Path]) -> list[Move]:
         self._seen = [path for path in self._seen if path in paths]
+        self._keys = {path.path_id: self._keys[path.path_id] for path in self._seen}
         self._valid = [path for path in self._valid if path.usable and path in paths]
         return [] if self._valid else self._switch(paths, "took over: its group is the best that is left")
 
@@ -93,6 +96,7 @@ class PathGroups(Selector):
         returns = arrived in self._seen
         if not returns:
             self._seen.append(arrived)
+            self._make_groups(paths)  # a path is added to a map by loading it again
         if not self._valid:
             self._valid = [arrived]
             return [Move(arrived, _ACTIVE, "arrived: no other path works")]
@@ -104,6 +108,10 @@ class PathGroups(Selector):
         moves = [Move(path, _STANDBY, f"gave way to the group of {arrived.label}") for path in self._valid]
         self._valid = [path for path in paths if self._key(path) == self._key(arrived) and _counts(path, arrived)]
         return moves + [Move(path, _ACTIVE, "failed back: its group has the higher priority") for path in self._valid]
+
+    def priorities_changed(self, paths: Sequence[Path]) -> list[Move]:
+        """multipathd has found other priorities. With "immediate" it makes groups of them, and loads them, at once."""
+        return self.installed(paths) if self.failback == "immediate" else []
 
     def fail_back(self, paths: Sequence[Path]) -> list[Move]:
         """`fail_back_s` have passed since a path returned: the best group works, if it is not at work already."""
@@ -133,9 +141,12 @@ class PathGroups(Selector):
 
     def _key(self, path: Path) -> object:
         """Which group the path is in."""
-        if self.grouping == "multibus":
-            return "all"
-        return path.priority if self.grouping == "group_by_prio" else path.path_id
+        return self._keys[path.path_id]
+
+    def _make_groups(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            key: object = "all" if self.grouping == "multibus" else path.path_id
+            self._keys[path.path_id] = path.priority if self.grouping == "group_by_prio" else key
 
     def _calls_its_group(self, paths: Sequence[Path], arrived: Path) -> bool:
         mates = [path for path in paths if self._key(path) == self._key(arrived) and _counts(path, arrived)]

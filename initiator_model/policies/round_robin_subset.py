@@ -9,6 +9,8 @@ Which paths are in the subset is the administrator's word, path by path; so the 
 policy returns to after a failure. On an array that cannot serve a path beside another one, such a path may be in the
 subset only alone.
 
+On an asymmetric disk the array says who is in the subset, as long as nobody asked for anything else.
+
 Source: the Microsoft DSM's sample, its comment on path selection (FACTS D.2, RRWS).
 """
 
@@ -48,10 +50,15 @@ class RoundRobinSubset(RoundRobin):
         working = [path for path in paths if path.state is ACTIVE]
         if not working:
             return [Move(arrived, ACTIVE, "arrived: no other path is active")]
-        if arrived.desired_state is not ACTIVE or not arrived.can_be_active:
+        if not _is_in_subset(arrived) or not arrived.can_be_active:
             return [Move(arrived, STANDBY, "arrived: it is not in the subset")]
         stand_ins = [path for path in working if path.desired_state is STANDBY]
         return [
             *(Move(path, STANDBY, f"stood in for {arrived.label}") for path in stand_ins),
             Move(arrived, ACTIVE, "arrived: it is in the subset"),
         ]
+
+
+def _is_in_subset(path: Path) -> bool:
+    """Asked to be Active; or never asked, where the array tells paths apart and this one is as good as any."""
+    return path.desired_state is ACTIVE or (path.desired_state is None and path.access is not None)

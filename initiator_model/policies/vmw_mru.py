@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from initiator_model.paths import Path
-from initiator_model.policies import LoadBalancePolicy, Move, Selector, first_active
+from initiator_model.policies import LoadBalancePolicy, Move, first_active
+from initiator_model.policies.vmw_base import VmwSelector
 from initiator_model.requests import IoRequest
 
 __all__ = ["VmwMru"]
 
 
-class VmwMru(Selector):
+class VmwMru(VmwSelector):
     """See the module."""
 
     policy = LoadBalancePolicy("vmw-mru", "VMW_PSP_MRU", "MRU")
@@ -44,4 +45,4 @@ class VmwMru(Selector):
     def after_loss(self, paths: Sequence[Path]) -> list[Move]:
         if self._current is not None and (self._current not in paths or not self._current.usable):
             self._current = None
-        return []
+        return super().after_loss(paths)

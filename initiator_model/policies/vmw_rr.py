@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from initiator_model.paths import Path, PathState
-from initiator_model.policies import LoadBalancePolicy, Move, Selector, first_active
+from initiator_model.policies import LoadBalancePolicy, Move, first_active
+from initiator_model.policies.vmw_base import VmwSelector
 from initiator_model.requests import IoRequest
 
 __all__ = ["RoundRobinType", "VmwRoundRobin"]
@@ -34,7 +35,7 @@ EVALUATION_NS: Final = 180_000_000_000
 SAMPLES: Final = 16
 
 
-class VmwRoundRobin(Selector):
+class VmwRoundRobin(VmwSelector):
     """See the module."""
 
     policy = LoadBalancePolicy("vmw-rr", "VMW_PSP_RR", "RR")
@@ -69,7 +70,7 @@ class VmwRoundRobin(Selector):
         if self._current is not None and self._current not in paths:
             self._current = None
         self._trial.forget_all_but(paths)
-        return []
+        return super().after_loss(paths)
 
     def ended(self, path: Path, io: IoRequest, began_ns: int) -> None:
         self._trial.ended(path, self.clock() - began_ns)
@@ -93,23 +94,29 @@ class VmwRoundRobin(Selector):
         sampled = self._trial.next_sample()
         if sampled is not None:
             return sampled
-        self._current = self._trial.best(active)
-        return self._current
+        winner = self._trial.winner
+        if winner is None or not _is_active(winner):
+            winner = self._trial.winner = self._trial.best(active)
+        self._current = winner
+        return winner
 
 
 class _Trial:
     """One evaluation of the latency type: who was sampled, and how they did."""
 
-    __slots__ = ("_left", "_totals", "until_ns")
+    __slots__ = ("_left", "_totals", "until_ns", "winner")
 
     def __init__(self, until_ns: int = 0, paths: Sequence[Path] = ()) -> None:
         self.until_ns = until_ns
+        self.winner: Path | None = None
         self._left = {path.path_id: (path, SAMPLES) for path in paths}
         self._totals: dict[int, tuple[int, int]] = {path.path_id: (0, 0) for path in paths}
 
     def forget_all_but(self, paths: Sequence[Path]) -> None:
         """Some path may have left the disk."""
         there = [path.path_id for path in paths]
+        if self.winner is not None and self.winner not in paths:
+            self.winner = None
         self._left = {key: left for key, left in self._left.items() if key in there}
         self._totals = {key: total for key, total in self._totals.items() if key in there}
 

@@ -95,6 +95,11 @@ class Timers:
         raise NotImplementedError
 
     @property
+    def aborts_first(self) -> bool:
+        """Whether a request that ran out of time is aborted even if nothing at all has come meanwhile."""
+        return False
+
+    @property
     def abort_ns(self) -> int:
         """How long the answer to an ABORT TASK may take."""
         raise NotImplementedError

@@ -19,6 +19,10 @@ class OneLoginTimer(Timers):
     logout_timeout_ns: int = 15 * SECOND_NS
 
     @property
+    def aborts_first(self) -> bool:
+        return True
+
+    @property
     def waits_after_logout(self) -> bool:
         return True
 

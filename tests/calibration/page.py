@@ -18,7 +18,8 @@ The profile `linux-dm-multipath-eql` says it behaves as open-iscsi and dm-multip
 failovers that a real Linux host was put through (Debian's kernel 6.1, open-iscsi 2.1.8, multipath-tools 0.9.4 in a
 QEMU guest; 4 KiB direct writes one after the other, the longest wait of one of them) happen again in virtual time,
 with the same settings. *Measured* is the real host; *timers* what its settings add up to; *model* what a write waited
-in the simulated run. A row agrees when the model is within 10 % or 1 s of what was measured, whichever is more.
+in the simulated run. A row agrees when the longest wait of the model is within 10 % or 1 s of the longest that was
+measured, whichever is more.
 
 | failover | measured | timers | model | |
 |---|---|---|---|---|

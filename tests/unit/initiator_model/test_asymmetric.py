@@ -91,6 +91,33 @@ def test_the_slower_paths_take_over_when_the_last_optimized_one_fails_and_give_b
     assert disk.used == "1"
 
 
+@pytest.mark.parametrize(
+    ("reports", "used"),
+    [
+        (("AANN", "NNAA"), "23"),
+        (("AN", "AA"), "01"),
+        (("AANN", "TTTT", "AANN"), "01"),
+        (("AANN", "NNAA", "AANN"), "01"),
+        (("AANN", "SSNN", "AANN"), "01"),
+    ],
+)
+def test_every_path_that_serves_best_is_used_though_nobody_set_a_policy(reports: tuple[str, ...], used: str) -> None:
+    disk = Asymmetric(reports[0])
+    for report in reports[1:]:
+        disk.report(report)
+    assert disk.used == used
+
+
+def test_fail_over_only_does_not_fail_back_unasked_on_an_asymmetric_disk_either() -> None:
+    disk = Asymmetric("AA", "failover-only")
+    disk.dsm.path_failed(disk.paths[0], "down")
+    disk.dsm.path_recovered(disk.paths[0], "up")
+    assert disk.used == "1"
+    disk.dsm.path_failed(disk.paths[0], "down")
+    disk.dsm.path_recovered(disk.paths[0], "up")
+    assert disk.used == "1"
+
+
 def test_a_path_that_comes_back_on_a_port_in_standby_is_not_used() -> None:
     disk = Asymmetric("AS")
     disk.dsm.path_failed(disk.paths[1], "down")
@@ -125,6 +152,28 @@ def test_dm_multipath_makes_groups_of_it_and_switches_them() -> None:
     assert disk.used == "01"
     disk.dsm.path_recovered(disk.paths[3], "up")
     assert disk.used == "3"
+
+
+@pytest.mark.parametrize("failback", ["manual", "followover"])
+def test_another_report_is_no_failback(failback: str) -> None:
+    disk = Asymmetric("AN", "dm-round-robin", follows=False, grouping="group_by_prio", failback=failback)
+    disk.dsm.fail_back()
+    assert disk.used == "0"
+    disk.report("NA")
+    assert disk.used == "0"
+    disk.report("NA")
+    assert disk.used == "0"
+
+
+def test_the_same_report_again_leaves_the_order_of_the_list_alone() -> None:
+    disk = Asymmetric("AA", "dm-round-robin", follows=False, grouping="multibus")
+    chosen = []
+    for _ in range(4):
+        disk.report("AA")
+        path = disk.dsm.choose(Io())
+        assert path is not None
+        chosen.append(disk.paths.index(path))
+    assert chosen == [0, 1, 0, 1]
 
 
 def test_multibus_mixes_them() -> None:

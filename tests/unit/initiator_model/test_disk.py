@@ -6,14 +6,21 @@ import functools
 import pytest
 
 from initiator_model.disk import DiskError, DiskRemoved, IoResult, LogicalIo, MpioDisk, Operation, Outcome, QueueFull
-from initiator_model.dispatch import ATTEMPTS_MAX
+from initiator_model.dispatch import CHANGES_MAX
 from initiator_model.dsm import Dsm, PolicyRequest
+from initiator_model.errors import ErrorTable
+from initiator_model.errors.linux import LINUX
+from initiator_model.errors.msdsm import MSDSM
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import LoadBalancePolicy
+from initiator_model.policies.catalog import DEFAULT_OPTIONS, SelectorOptions, policy_named
 from initiator_model.requests import Completion, CompletionKind
+from initiator_model.timers import SECOND_NS, Timers
+from initiator_model.timers.linux import LinuxTimers
 from initiator_model.timers.microsoft import MicrosoftTimers
 from iscsi import scsi
 from iscsi.constants import ScsiStatus
+from iscsi.port_groups import AccessState
 from tests.support.paths_by_hand import LOST, HandClock, HandSession, complaint, good, new_path
 
 FOO, RR = LoadBalancePolicy.FAIL_OVER_ONLY, LoadBalancePolicy.ROUND_ROBIN
@@ -22,11 +29,21 @@ FOO, RR = LoadBalancePolicy.FAIL_OVER_ONLY, LoadBalancePolicy.ROUND_ROBIN
 class Bench:
     """A disk with `count` paths, worked by hand."""
 
-    def __init__(self, count: int = 2, policy: LoadBalancePolicy = FOO, *, queue_limit: int = 4096) -> None:
+    def __init__(
+        self,
+        count: int = 2,
+        policy: LoadBalancePolicy = FOO,
+        *,
+        queue_limit: int = 4096,
+        timers: Timers | None = None,
+        errors: ErrorTable = MSDSM,
+        options: SelectorOptions = DEFAULT_OPTIONS,
+    ) -> None:
         self.clock = HandClock()
         self.disk = MpioDisk(
-            dsm=Dsm(policy),
-            timers=MicrosoftTimers(),
+            dsm=Dsm(policy, options=options),
+            timers=timers or MicrosoftTimers(),
+            errors=errors,
             blocks=1 << 20,
             call_later=self.clock.call_later,
             queue_limit=queue_limit,
@@ -264,7 +281,7 @@ def test_no_complaint_is_retried_for_ever() -> None:
     while not bench.results:
         bench.sessions[0].answer(complaint(2, 0x04, 0x0A))
         bench.clock.advance(1)
-    assert bench.results[0].attempts == ATTEMPTS_MAX
+    assert bench.results[0].attempts == CHANGES_MAX  # more than the 255 s an array may announce
 
 
 def test_a_reset_is_repeated_by_the_class_driver_and_fails_in_the_end() -> None:
@@ -445,3 +462,104 @@ def test_a_cancelled_waiter_leaves_the_io_to_end_by_itself() -> None:
 
     asyncio.run(give_up())
     assert bench.disk.outstanding == 0
+
+
+# -- other stacks, and what a review found -----------------------------------------------------------------------------
+
+QUEUE_LENGTH = policy_named("dm-queue-length")
+
+
+def linux(count: int, policy: LoadBalancePolicy = QUEUE_LENGTH, **settings: int) -> Bench:
+    options = SelectorOptions(grouping="multibus", failback=settings.pop("failback", 0) or "manual")
+    return Bench(count, policy, timers=LinuxTimers(**settings), errors=LINUX, options=options)
+
+
+def busy() -> Completion:
+    return Completion(CompletionKind.COMPLETED, ScsiStatus.BUSY)
+
+
+def test_linux_asks_a_busy_device_again_down_the_same_path() -> None:
+    bench = linux(2)
+    bench.read()
+    for _ in range(200):
+        bench.sessions[0].answer(busy())
+        bench.clock.advance(0.003)
+    bench.sessions[0].answer(good(bytes(512)))
+    assert (bench.outcomes, bench.results[0].attempts, len(bench.sessions[1].sent)) == ([Outcome.OK], 201, 0)
+
+
+def test_a_device_that_stays_busy_costs_each_path_its_own_patience() -> None:
+    """180 s of asking fail the first path, and 180 s more the second: not both for one BUSY each."""
+    bench = linux(2, command_timeout_ns=SECOND_NS, command_retries=0)  # a patience of 1 s
+    bench.read()
+    asked = []
+    for session in bench.sessions:
+        count = 0
+        while session.waiting and not bench.results:
+            session.answer(busy())
+            count += 1
+            bench.clock.advance(0.003)
+        asked.append(count)
+    assert [path.state.display for path in bench.paths] == ["Failed", "Failed"]
+    assert asked == [334, 334]
+
+
+def test_without_a_path_linux_fails_what_waits_and_keeps_the_disk() -> None:
+    bench = linux(1, no_path_retry=2)
+    bench.read()
+    bench.sessions[0].usable = False
+    bench.disk.path_failed(bench.paths[0], "down")
+    bench.sessions[0].answer(LOST)
+    bench.clock.advance(9.9)
+    assert bench.outcomes == []
+    bench.clock.advance(0.2)
+    assert (bench.outcomes, bench.disk.gone) == ([Outcome.FAILED], False)
+    bench.read()
+    assert len(bench.results) == 1  # refused, but not from within the call that submits
+    bench.clock.advance(0)
+    assert bench.outcomes == [Outcome.FAILED, Outcome.FAILED]
+    bench.sessions[0].usable = True
+    bench.disk.path_recovered(bench.paths[0], "up")
+    bench.read()
+    bench.sessions[0].answer(good(bytes(512)))
+    assert bench.outcomes[-1] is Outcome.OK
+
+
+@pytest.mark.parametrize("data", [bytes(512), b""])
+def test_an_error_that_the_device_has_recovered_from_is_a_success_if_the_data_is_there(data: bytes) -> None:
+    bench = Bench(1)
+    bench.read()
+    recovered = complaint(1, 0x18, 0x00)
+    bench.sessions[0].answer(Completion(recovered.kind, recovered.status, recovered.sense, data))
+    assert bench.outcomes == ([Outcome.OK] if data else [])  # a torn read is tried again
+
+
+def test_a_deferred_failback_waits_anew_after_each_return() -> None:
+    bench = Bench(
+        2,
+        policy_named("dm-service-time"),
+        timers=LinuxTimers(),
+        errors=LINUX,
+        options=SelectorOptions(grouping="failover", failback=30),
+    )
+    for seconds in (20, 10):
+        bench.disk.path_failed(bench.paths[0], "down")
+        bench.disk.path_recovered(bench.paths[0], "up")
+        bench.clock.advance(seconds)
+    assert [path.state.display for path in bench.paths] == ["Standby", "Active"]
+    bench.clock.advance(19)
+    assert bench.paths[1].state.display == "Active"
+    bench.clock.advance(2)
+    assert [path.state.display for path in bench.paths] == ["Active", "Standby"]
+
+
+def test_a_disk_whose_paths_are_all_in_transition_is_not_removed() -> None:
+    bench = Bench(2, RR)
+    states = (AccessState.TRANSITIONING, False)
+    bench.disk.set_access({path.path_id: states for path in bench.paths})
+    bench.read()
+    bench.clock.advance(100)  # PDORemovePeriod is 20
+    assert (bench.disk.gone, bench.disk.held) == (False, 1)
+    bench.disk.set_access({path.path_id: (AccessState.ACTIVE_OPTIMIZED, False) for path in bench.paths})
+    bench.sessions[0].answer(good(bytes(512)))
+    assert bench.outcomes == [Outcome.OK]

@@ -123,3 +123,32 @@ def test_a_path_that_was_removed_is_not_used_again(policy: str) -> None:
     assert device.use(1) == [(0, 1)]
     device.dsm.remove_path(device.paths[0], "removed")
     assert device.use(2) == [(1, 2)]
+
+
+@pytest.mark.parametrize("policy", ["vmw-rr", "vmw-mru", "vmw-fixed"])
+def test_on_an_active_passive_array_the_paths_to_the_other_controller_stand_by(policy: str) -> None:
+    device = Device(policy, 0, iops=1)
+    device.paths = [
+        Path(source="", portal="", scsi_address=ScsiAddress(1, 0, n, 0), can_be_active=n < 2) for n in range(4)
+    ]
+    for path in device.paths:
+        device.dsm.add_path(path)
+    assert device.dsm.policy.option == policy
+    assert {path for path, _ in device.use(8)} == ({0, 1} if policy == "vmw-rr" else {0})
+    device.fail(0)
+    device.fail(1)
+    assert device.use(4) == [(2, 4)]
+    device.restore(1)
+    assert device.paths[3].state is PathState.STANDBY
+
+
+def test_the_winner_by_latency_keeps_the_work_until_the_next_evaluation() -> None:
+    device = Device("vmw-rr", 2, kind="latency")
+    for number in range(2 * SAMPLES):
+        path = device.dsm.choose(Io())
+        assert path is not None
+        device.dsm.selector.ended(path, Io(), device.now_ns - (100_000 if number % 2 else 200_000))
+    assert device.use(1) == [(1, 1)]
+    for _ in range(100):
+        device.dsm.selector.ended(device.paths[1], Io(), device.now_ns - 10_000_000)  # it has become slow
+    assert device.use(5) == [(1, 5)]

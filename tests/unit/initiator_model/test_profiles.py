@@ -2,7 +2,6 @@
 
 import pytest
 
-from initiator_model.policies import LoadBalancePolicy
 from initiator_model.profiles import PROFILES, OfferedKeys, profile_named
 from initiator_model.timers import SECOND_NS
 from initiator_model.timers.esxi import EsxiTimers
@@ -11,7 +10,7 @@ from initiator_model.timers.microsoft import MicrosoftTimers
 
 
 def test_what_a_disk_starts_with() -> None:
-    assert {name: profile.default_policy().option for name, profile in PROFILES.items()} == {
+    assert {name: profile.symmetric_policy.option for name, profile in PROFILES.items()} == {
         "ms-iscsi-2.07": "failover-only",
         "msdsm-2008": "round-robin",
         "msdsm-2012": "round-robin",
@@ -29,11 +28,6 @@ def test_what_a_disk_starts_with() -> None:
         "linux-dm-multipath-eql": "linux",
         "esxi": "linux",
     }
-
-
-@pytest.mark.parametrize("name", ["ms-iscsi-2.07", "msdsm-2008", "msdsm-2012"])
-def test_windows_starts_with_fail_over_only_on_an_array_that_is_not_symmetric(name: str) -> None:
-    assert profile_named(name).default_policy(symmetric=False) is LoadBalancePolicy.FAIL_OVER_ONLY
 
 
 def test_the_eqlogic_entry_makes_one_group_and_queues_for_150_seconds() -> None:

@@ -489,3 +489,69 @@ class TestLogout:
             assert len(bench.lab.loop.pending_tasks()) == 1, "only the test itself"
 
         Bench().run(scenario)
+
+    def test_a_host_that_vanishes_while_it_logs_out_waits_for_nobody(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.deaf = True
+            bench.read()
+            out = asyncio.create_task(bench.session.log_out())
+            await bench.wait(1)
+            bench.lab.host.crash()
+            bench.session.vanish("power failure")
+            assert bench.session.state is SessionState.CLOSED
+            assert bench.kinds == [CompletionKind.DEVICE_DOES_NOT_EXIST]
+            await bench.wait(0.001)
+            assert out.done()
+
+        Bench().run(scenario)
+
+    def test_the_answer_to_an_abort_is_none_to_the_logout(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            connection = bench.target.connections[-1]
+            honest = connection._on_pdu
+            aborts: list[Any] = []
+
+            def forgetful(pdu: Any) -> None:
+                if isinstance(pdu, TmfRequest):
+                    aborts.append(pdu)
+                elif not isinstance(pdu, LogoutRequest):
+                    honest(pdu)
+
+            connection._on_pdu = forgetful  # type: ignore[method-assign]
+            bench.target.answers = lambda command: command.edtl != 1024
+            bench.read(2)
+            await bench.wait(SRB_S - 1)
+            bench.read(1)  # the connection is not silent: the request is aborted
+            await bench.wait(1.01)
+            assert aborts
+            connection.ask_for_logout()
+            await bench.wait(0.01)
+            honest(aborts[0])  # the abort is answered, the logout never
+            await bench.wait(60)
+            assert bench.log.entered(SessionState.RECOVERING)
+
+        Bench().run(scenario)
+
+
+class TestPoison:
+    def test_a_request_that_its_connection_dies_of_is_not_sent_for_ever(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+
+            def answers(command: Any) -> bool:
+                if command.edtl == 1024:
+                    asyncio.get_running_loop().call_later(0.1, bench.target.reset_all)
+                    return False
+                return True
+
+            bench.target.answers = answers
+            bench.read(2)
+            for _ in range(20):
+                await bench.wait(6)
+                bench.read(1)  # the others are served meanwhile
+            assert bench.kinds.count(CompletionKind.DEVICE_NOT_CONNECTED) == 1
+            assert bench.session.state is SessionState.LOGGED_IN
+
+        Bench().run(scenario)
