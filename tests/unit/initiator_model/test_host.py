@@ -372,6 +372,21 @@ class TestLogOffAndReboot:
 
         Bench().play(scenario)
 
+    def test_two_paths_from_one_address_are_told_apart_when_they_come_back(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            for _ in range(2):
+                await bench.log_on(SOURCE_A)
+            dsm = bench.machine.disk(VOLUME_IQN).disk.dsm
+            dsm.set_policy(PolicyRequest.one_active(dsm.paths, dsm.paths[1], preferred=True))
+            await bench.machine.log_off(VOLUME_IQN)
+            for _ in range(2):
+                await bench.log_on(SOURCE_A)
+            claimed = bench.machine.disk(VOLUME_IQN)
+            assert [path.preferred for path in claimed.disk.dsm.paths] == [False, True]
+            assert states(claimed) == [STANDBY, ACTIVE]
+
+        Bench().play(scenario)
+
     def test_a_login_without_the_persistent_box_does_not_survive_a_reboot(self) -> None:
         async def scenario(bench: Bench) -> None:
             await bench.log_on(SOURCE_A, persistent=True)
