@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from initiator_model.paths import Path, PathState
 from initiator_model.policies import Move, PathWish, Promise, Selector, first_active, first_usable
 
-__all__ = ["VmwSelector"]
+__all__ = ["ACTIVE", "VmwSelector"]
 
 ACTIVE = PathState.ACTIVE_OPTIMIZED
 STANDBY = PathState.STANDBY

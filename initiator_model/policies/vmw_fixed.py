@@ -1,6 +1,6 @@
 """VMware's VMW_PSP_FIXED: the preferred path whenever it is there.
 
-    choose    the preferred path; without one, the first path that was found
+    choose    the preferred path if it is active; without one, the first path that was found
     loss      was it the path in use: the first active one in list order is used
     arrival   the newcomer becomes active; if it is the preferred path it is used at once (it fails back)
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from initiator_model.paths import Path
 from initiator_model.policies import LoadBalancePolicy, Move, PathWish, Promise
+from initiator_model.policies.vmw_base import ACTIVE
 from initiator_model.policies.vmw_mru import VmwMru
 from initiator_model.requests import IoRequest
 
@@ -23,7 +24,7 @@ class VmwFixed(VmwMru):
     """See the module."""
 
     policy = LoadBalancePolicy("vmw-fixed", "VMW_PSP_FIXED", "FIXED")
-    promises = frozenset({Promise.EVERY_PATH_ACTIVE, Promise.PREFERRED})
+    promises = frozenset({Promise.PREFERRED})
 
     def refuses(self, wishes: Sequence[tuple[Path, PathWish]]) -> str | None:
         preferred = [path.label for path, wish in wishes if wish.preferred]
@@ -33,7 +34,7 @@ class VmwFixed(VmwMru):
 
     def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         if self._current is None or not self._current.preferred:
-            preferred = next((path for path in paths if path.preferred and path.usable), None)
+            preferred = next((path for path in paths if path.preferred and path.state is ACTIVE), None)
             if preferred is not None:
                 self._current = preferred
         return super().choose(paths, io)
