@@ -1,4 +1,4 @@
-"""Whole hosts of each stack in situations that a review found to be handled wrongly."""
+"""Whole hosts of each stack in situations that are easily handled wrongly."""
 
 from __future__ import annotations
 

@@ -464,7 +464,7 @@ def test_a_cancelled_waiter_leaves_the_io_to_end_by_itself() -> None:
     assert bench.disk.outstanding == 0
 
 
-# -- other stacks, and what a review found -----------------------------------------------------------------------------
+# -- other stacks, and corners -----------------------------------------------------------------------------------------
 
 QUEUE_LENGTH = policy_named("dm-queue-length")
 
