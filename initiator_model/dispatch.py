@@ -350,7 +350,7 @@ class Dispatcher:
 
     def _await_path_or_removal(self) -> None:
         period_ns = self.timers.no_path_ns
-        if any(path.works for path in self.dsm.paths):
+        if any(path.works and path.access is not None for path in self.dsm.paths):
             self._cancel_removal()  # paths there are; the array has them all in transition, or in standby
             return
         if self._removal is None and period_ns is not None and not self.gone and not self._refusing:

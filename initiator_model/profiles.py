@@ -88,86 +88,70 @@ _OPEN_ISCSI_KEYS: Final = OfferedKeys(
     max_outstanding_r2t=1,
 )
 
-_ALL: Final = (
-    Profile(
-        name="ms-iscsi-2.07",
-        title="Windows Server 2003 R2 SP2, Microsoft iSCSI initiator 2.07",
-        dsm_name="Microsoft iSCSI DSM",
-        symmetric_policy=LoadBalancePolicy.FAIL_OVER_ONLY,
-        options=SelectorOptions(fail_back=FailBack.DESIRED),
-        tcp_profile="windows-2003",
-        isid_prefix=_MICROSOFT_ISID,
-    ),
-    Profile(
-        name="msdsm-2008",
-        title="Windows Server 2008, in-box initiator and DSM",
-        dsm_name="Microsoft DSM",
-        symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
-        options=SelectorOptions(fail_back=FailBack.DESIRED),
-        tcp_profile="windows-2012",
-        isid_prefix=_MICROSOFT_ISID,
-    ),
-    Profile(
-        name="msdsm-2012",
-        title="Windows Server 2012 and later, in-box initiator and DSM",
-        dsm_name="Microsoft DSM",
-        symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
-        options=SelectorOptions(fail_back=FailBack.DESIRED),
-        tcp_profile="windows-2012",
-        isid_prefix=_MICROSOFT_ISID,
-    ),
-    Profile(
-        name="eql-hit",
-        title="Windows Server 2008 with EqualLogic's Host Integration Tools",
-        dsm_name="EqualLogic DSM",
-        symmetric_policy=LoadBalancePolicy.LEAST_QUEUE_DEPTH,
-        options=SelectorOptions(fail_back=FailBack.DESIRED),
-        tcp_profile="windows-2012",
-        isid_prefix=_MICROSOFT_ISID,
-        timers=EqualLogicTimers(),
-    ),
-    Profile(
-        name="linux-dm-multipath",
-        title="Linux, open-iscsi 2.1 and dm-multipath with multipathd's defaults",
-        dsm_name="device-mapper multipath",
-        symmetric_policy=policy_named("dm-service-time"),
-        options=SelectorOptions(grouping="failover", failback="manual"),
-        tcp_profile="linux",
-        isid_prefix=_OPEN_ISCSI_ISID,
-        timers=LinuxTimers(),
-        errors=LINUX,
-        console="multipath",
-        follows_access=False,
-        offered=_OPEN_ISCSI_KEYS,
-    ),
-    Profile(
-        name="linux-dm-multipath-eql",
-        title="Linux, open-iscsi 2.1 and dm-multipath with the built-in EQLOGIC entry",
-        dsm_name="device-mapper multipath",
-        symmetric_policy=policy_named("dm-service-time"),
-        options=SelectorOptions(grouping="multibus", failback="manual"),
-        tcp_profile="linux",
-        isid_prefix=_OPEN_ISCSI_ISID,
-        timers=LinuxTimers(no_path_retry=30),
-        errors=LINUX,
-        console="multipath",
-        follows_access=False,
-        offered=_OPEN_ISCSI_KEYS,
-    ),
-    Profile(
-        name="esxi",
-        title="ESXi, software iSCSI adapter with port binding, VMW_SATP_EQL",
-        dsm_name="NMP",
-        symmetric_policy=policy_named("vmw-rr"),
-        options=SelectorOptions(),
-        tcp_profile="linux",  # (unverified): ESXi's own stack descends from BSD's
-        isid_prefix=_OPEN_ISCSI_ISID,
-        timers=EsxiTimers(),
-        errors=ESXI,
-        console="esxcli",
-        offered=_OPEN_ISCSI_KEYS,
-    ),
+_MS_2_07: Final = Profile(
+    name="ms-iscsi-2.07",
+    title="Windows Server 2003 R2 SP2, Microsoft iSCSI initiator 2.07",
+    dsm_name="Microsoft iSCSI DSM",
+    symmetric_policy=LoadBalancePolicy.FAIL_OVER_ONLY,
+    options=SelectorOptions(fail_back=FailBack.DESIRED),
+    tcp_profile="windows-2003",
+    isid_prefix=_MICROSOFT_ISID,
 )
+_MSDSM_2008: Final = replace(
+    _MS_2_07,
+    name="msdsm-2008",
+    title="Windows Server 2008, in-box initiator and DSM",
+    dsm_name="Microsoft DSM",
+    symmetric_policy=LoadBalancePolicy.ROUND_ROBIN,
+    tcp_profile="windows-2012",
+)
+_MSDSM_2012: Final = replace(
+    _MSDSM_2008, name="msdsm-2012", title="Windows Server 2012 and later, in-box initiator and DSM"
+)
+_EQL_HIT: Final = replace(
+    _MSDSM_2008,
+    name="eql-hit",
+    title="Windows Server 2008 with EqualLogic's Host Integration Tools",
+    dsm_name="EqualLogic DSM",
+    symmetric_policy=LoadBalancePolicy.LEAST_QUEUE_DEPTH,
+    timers=EqualLogicTimers(),
+)
+_LINUX: Final = Profile(
+    name="linux-dm-multipath",
+    title="Linux, open-iscsi 2.1 and dm-multipath with multipathd's defaults",
+    dsm_name="device-mapper multipath",
+    symmetric_policy=policy_named("dm-service-time"),
+    options=SelectorOptions(grouping="failover", failback="manual"),
+    tcp_profile="linux",
+    isid_prefix=_OPEN_ISCSI_ISID,
+    timers=LinuxTimers(),
+    errors=LINUX,
+    offered=_OPEN_ISCSI_KEYS,
+    console="multipath",
+    follows_access=False,
+)
+_LINUX_EQL: Final = replace(
+    _LINUX,
+    name="linux-dm-multipath-eql",
+    title="Linux, open-iscsi 2.1 and dm-multipath with the built-in EQLOGIC entry",
+    options=SelectorOptions(grouping="multibus", failback="manual"),
+    timers=LinuxTimers(no_path_retry=30),
+)
+_ESXI: Final = Profile(
+    name="esxi",
+    title="ESXi, software iSCSI adapter with port binding, VMW_SATP_EQL",
+    dsm_name="NMP",
+    symmetric_policy=policy_named("vmw-rr"),
+    options=SelectorOptions(),
+    tcp_profile="linux",  # (unverified): ESXi's own stack descends from BSD's
+    isid_prefix=_OPEN_ISCSI_ISID,
+    timers=EsxiTimers(),
+    errors=ESXI,
+    offered=_OPEN_ISCSI_KEYS,
+    console="esxcli",
+)
+
+_ALL: Final = (_MS_2_07, _MSDSM_2008, _MSDSM_2012, _EQL_HIT, _LINUX, _LINUX_EQL, _ESXI)
 
 PROFILES: Final = MappingProxyType({profile.name: profile for profile in _ALL})
 

@@ -9,6 +9,7 @@ Everything is in integer nanoseconds; names of durations end in ``_ns``; flags a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Final, Self
@@ -19,7 +20,7 @@ SECOND_NS: Final = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Timers:
+class Timers(ABC):
     """What every stack's timers come to. A subclass has a field for each timer, and these as properties."""
 
     flags: ClassVar[tuple[str, ...]] = ()
@@ -31,9 +32,9 @@ class Timers:
 
     # -- the session -----------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def hold_ns(self, *, multipath: bool) -> int:
         """How long requests are held after a session is lost."""
-        raise NotImplementedError
 
     @property
     def waits_after_logout(self) -> bool:
@@ -41,58 +42,58 @@ class Timers:
         return False
 
     @property
+    @abstractmethod
     def first_reconnect_ns(self) -> int:
         """From the loss to the first attempt at a new connection; the target's Time2Wait is waited for anyway."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def reconnect_after_refusal_ns(self) -> int:
         """From an attempt that was turned down to the next."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def reconnect_after_silence_ns(self) -> int:
         """From an attempt that nobody answered to the next."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def reconnects_max(self) -> int:
         """Attempts in all."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def connect_ns(self) -> int:
         """How long a TCP connection may take to come up."""
-        raise NotImplementedError
 
+    @abstractmethod
     def login_ns(self, connected_in_ns: int) -> int:
         """How long the login may then take, the connection having taken so long."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def logout_ns(self) -> int:
         """How long the answer to a Logout may take."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def first_login_tries(self) -> int:
         """How often a login that is made by itself, as after a boot, is tried."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def ping_interval_ns(self) -> int:
         """Silence before a NOP-Out; 0: none is sent."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def ping_timeout_ns(self) -> int:
         """Silence after it that ends the connection."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def request_ns(self) -> int:
         """How long one request may take before it is aborted."""
-        raise NotImplementedError
 
     @property
     def aborts_first(self) -> bool:
@@ -100,68 +101,68 @@ class Timers:
         return False
 
     @property
+    @abstractmethod
     def abort_ns(self) -> int:
         """How long the answer to an ABORT TASK may take."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def requests_max(self) -> int:
         """Outstanding requests of one session."""
-        raise NotImplementedError
 
     # -- the multipath layer and what stands above it --------------------------------------------------------------
 
     @property
+    @abstractmethod
     def retries(self) -> int:
         """Counted retries of a request."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def retry_ns(self) -> int:
         """Before each of them, and before each that is not counted."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def requeue_ns(self) -> int:
         """Before a request that the device was too busy for is sent again down its path."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def requeue_patience_ns(self) -> int:
         """How long that goes on."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def class_retries(self) -> int:
         """Retries of the layer above, once the multipath layer has handed an error up."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def class_retry_ns(self) -> int:
         """Before each of them."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def no_path_ns(self) -> int | None:
         """How long requests wait when no path is left; None: for ever."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def no_path_name(self) -> str:
         """The timer that says so, as its stack calls it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def disk_outlives_paths(self) -> bool:
         """False: the disk is removed then. True: it stays, and requests fail at once until a path is back."""
-        raise NotImplementedError
 
     # -- looking after paths ---------------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def check_ns(self) -> int:
         """How often working paths are checked; 0: never."""
-        raise NotImplementedError
 
     @property
     def check_max_ns(self) -> int:
@@ -169,9 +170,9 @@ class Timers:
         return self.check_ns
 
     @property
+    @abstractmethod
     def recovery_ns(self) -> int:
         """How often a failed path is checked while its session works."""
-        raise NotImplementedError
 
     @property
     def session_restores_path(self) -> bool:

@@ -100,6 +100,7 @@ def test_the_share_of_reads_is_kept() -> None:
     while bench.disk.under_way:
         io = bench.disk.under_way[0]
         bench.disk.complete(outcome=Outcome.FAILED if io.data is None else Outcome.OK)
+        bench.pass_time(1)
     reads = sum(io.data is None for io in bench.disk.asked)
     assert 270 <= reads <= 330
 
@@ -141,6 +142,7 @@ def test_a_disk_that_is_gone_ends_the_workload_and_the_refused_io_counts_as_fail
     bench.disk.gone = True
     while bench.disk.under_way:
         bench.disk.complete(outcome=Outcome.FAILED)
+    bench.pass_time(1)  # after an I/O that failed the next is not asked for at the same instant
     assert bench.run.finished.done()
     assert bench.journal.refused == ["io: the disk was removed"]
     submitted, ok, failed, unknown = bench.counts
