@@ -309,8 +309,7 @@ class ArrayProtocol(asyncio.Protocol):
         """Go on where it stopped."""
         if self._hung:
             self._hung = False
-            if self._connection is not None and not self._connection.closing:
-                self._flush(self._connection)
+            self._flush_unless_closed()  # also if it has to be closed, for what arrived before it stopped reading
 
     def finish(self) -> None:
         """Close TCP in order, behind what has been written."""
