@@ -5,7 +5,8 @@ The paths of a map are put into groups. One group works; a selector of its own c
     choose    the selector of the group at work, over its paths that have not failed
     loss      the last path of the group at work: the group with the highest priority of those that have a path left
               takes over, all of it; of equal ones the first
-    arrival   a path of the group at work joins it. One of a group of higher priority calls its group to work if
+    arrival   a new path is added by loading the map again: groups are made anew, and the best one works. A path of the
+              group at work that returns joins it. One of a group of higher priority calls its group to work if
               `failback` is immediate; or, if it is "followover", when it is the first of its group to come; or after so
               many seconds; with "manual", the default, never. Otherwise it waits
 
@@ -67,13 +68,7 @@ class PathGroups(Selector):
 
     def installed(self, paths: Sequence[Path]) -> list[Move]:
         """A map is loaded: groups are made anew, and the best one works."""
-        self._seen = list(paths)
-        self._make_groups(paths)
-        usable = [path for path in paths if path.usable]
-        best = self._best(usable)
-        self._valid = [path for path in usable if self._key(path) == best]
-        moves = [Move(path, _STANDBY, _WAITS) for path in usable if self._key(path) != best and path.state is _ACTIVE]
-        return moves + [Move(path, _ACTIVE, "its group works") for path in self._valid if path.state is not _ACTIVE]
+        return self._load(paths, [path for path in paths if path.usable])
 
     def choose(self, paths: Sequence[Path], io: IoRequest) -> Path | None:
         return self.select(self._valid, io) if self._valid else None
@@ -93,15 +88,13 @@ class PathGroups(Selector):
         return [] if self._valid else self._switch(paths, "took over: its group is the best that is left")
 
     def after_arrival(self, paths: Sequence[Path], arrived: Path) -> list[Move]:
-        returns = arrived in self._seen
-        if not returns:
-            self._seen.append(arrived)
-            self._make_groups(paths)  # a path is added to a map by loading it again
+        if arrived not in self._seen:  # a path is added to a map by loading it again
+            return self._load(paths, [path for path in paths if _counts(path, arrived)])
         if not self._valid:
             self._valid = [arrived]
             return [Move(arrived, _ACTIVE, "arrived: no other path works")]
         if self._key(arrived) == self._key(self._valid[0]):
-            self.reinstate(self._valid, arrived) if returns else self._valid.append(arrived)
+            self.reinstate(self._valid, arrived)
             return [Move(arrived, _ACTIVE, "arrived: its group works")]
         if not self._calls_its_group(paths, arrived):
             return [Move(arrived, _STANDBY, _WAITS)]
@@ -129,6 +122,17 @@ class PathGroups(Selector):
             keyed.setdefault(self._key(path), []).append(path)
         return sorted(keyed.values(), key=lambda group: -max(map(_priority, group)))
 
+    def _load(self, paths: Sequence[Path], usable: Sequence[Path]) -> list[Move]:
+        """Make the groups of `paths`, in list order, and let the best one of `usable` work."""
+        self._seen = list(paths)
+        self._keys = {path.path_id: self._group_of(path) for path in paths}
+        best = self._best(usable)
+        self._valid = [path for path in usable if self._key(path) == best]
+        waits = [path for path in usable if self._key(path) != best and path.state is not _STANDBY]
+        works = [path for path in self._valid if path.state is not _ACTIVE]
+        moves = [Move(path, _STANDBY, _WAITS) for path in waits]
+        return moves + [Move(path, _ACTIVE, "its group works") for path in works]
+
     def _switch(self, paths: Sequence[Path], why: str) -> list[Move]:
         usable = [path for path in paths if path.usable]
         best = self._best(usable)
@@ -143,10 +147,11 @@ class PathGroups(Selector):
         """Which group the path is in."""
         return self._keys[path.path_id]
 
-    def _make_groups(self, paths: Sequence[Path]) -> None:
-        for path in paths:
-            key: object = "all" if self.grouping == "multibus" else path.path_id
-            self._keys[path.path_id] = path.priority if self.grouping == "group_by_prio" else key
+    def _group_of(self, path: Path) -> object:
+        """Which group it is to be in."""
+        if self.grouping == "multibus":
+            return "all"
+        return path.priority if self.grouping == "group_by_prio" else path.path_id
 
     def _calls_its_group(self, paths: Sequence[Path], arrived: Path) -> bool:
         mates = [path for path in paths if self._key(path) == self._key(arrived) and _counts(path, arrived)]
