@@ -139,9 +139,16 @@ def test_a_selector_of_path_groups_fails_back_through_it() -> None:
     groups = DmRoundRobin("group_by_prio", 30)
     guard = Guarded(groups, OWN)
     assert guard.fail_back_s == 30
-    for move in guard.after_arrival([low], low):
-        move.path.enter(move.state)
-    for move in guard.after_arrival([low, high], high):
-        move.path.enter(move.state)
-    assert [(move.path, move.state) for move in guard.fail_back([low, high])] == [(low, STANDBY), (high, ACTIVE)]
+    both = [low, high]
+
+    def enter(moves: Sequence[Move]) -> None:
+        for move in moves:
+            move.path.enter(move.state)
+
+    enter(guard.after_arrival([low], low))
+    enter(guard.after_arrival(both, high))
+    high.enter(PathState.FAILED)
+    enter(guard.after_loss(both))
+    enter(guard.after_arrival(both, high))  # it returns, and waits for 30 s
+    assert [(move.path, move.state) for move in guard.fail_back(both)] == [(low, STANDBY), (high, ACTIVE)]
     assert guarded()[0].fail_back([]) == []
