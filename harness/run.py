@@ -102,10 +102,6 @@ def _refuse_faults_without_meaning(scenario: Scenario) -> None:
         raise ScenarioError(mistakes)
 
 
-def _has_meaning_on_tcp(fault: Fault) -> bool:
-    return fault.kind in SUPPORTED_FAULTS or fault.array_fault is not None
-
-
 async def _story(bench: Bench, steps: list[AnyStep]) -> None:
     try:
         await bench.world.site.start()

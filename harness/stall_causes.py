@@ -9,14 +9,9 @@ from initiator_model.stalls import StallCause, expected_stall_ns
 from sim.net.segment import TIMESTAMP_OPTION_BYTES
 from sim.net.tcp_profiles import TcpProfile
 from sim.net.tcp_profiles import profile as tcp_profile
-from target.config import Limits
 
 _NO_PATH_LEFT_OR_NONE_LOST = ("array_kill", "host_reboot", "latency", "rate")
 """After these the stall is as long as the fault, or as the traffic makes it: no timer fixes it."""
-
-
-ARRAY_TIME2WAIT_S = int(Limits().time2wait_s)
-"""What the array offers; the larger offer wins (RFC 7143 13.15)."""
 
 
 class StallCauses:

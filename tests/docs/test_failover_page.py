@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.stall_causes import ARRAY_TIME2WAIT_S, tcp_give_up_ns
+from harness.stall_causes import tcp_give_up_ns
 from initiator_model.profiles import Profile, profile_named
 from initiator_model.stalls import StallCause, expected_stall_ns
 from initiator_model.timers import SECOND_NS
 from sim.net.tcp_profiles import profile as tcp_profile
+from target.config import Limits
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "failover.md").read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ def stall_s(profile: Profile, row: str) -> float:
         case "fin or rst, no login in time":
             ns = expected_stall_ns(profile, StallCause.FIN_OR_RST)
         case _:
-            wait_s = max(profile.offered.default_time2wait, ARRAY_TIME2WAIT_S)
+            wait_s = max(profile.offered.default_time2wait, int(Limits().time2wait_s))
             ns = expected_stall_ns(profile, StallCause.FIN_OR_RST, reconnects=True, time2wait_s=wait_s)
     return ns / SECOND_NS
 
