@@ -62,6 +62,24 @@ def test_a_host_that_was_idle_while_the_controllers_changed_places_uses_the_bett
     assert not result.failures
 
 
+def test_a_session_that_comes_back_by_another_portal_is_in_that_portals_group() -> None:
+    result = run(
+        at(
+            "msdsm-2008",
+            *LOGINS,
+            wait("1s"),
+            workload("before", ios=100, iops=None),
+            share("before", SOURCES[0], min=0.99),
+            {"do": "fault", "kind": "portal_down", "portal": "192.168.77.2", "name": "gone"},
+            wait("1min"),
+            workload("after", ios=100, iops=None),
+            share("after", SOURCES[0], min=0.4, max=0.6),  # both are active/non-optimized now
+            **ALUA,
+        )
+    )
+    assert not result.failures
+
+
 def test_a_windows_disk_survives_a_transition_longer_than_pdo_remove_period() -> None:
     slow = ALUA | {"alua": ALUA["alua"] | {"transition": "40s"}}
     steps = [{"do": "access_state", "group": group, "state": "active-optimized"} for group in (1, 2)]
