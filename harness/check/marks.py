@@ -1,8 +1,8 @@
 """Marks: the rare situations a run should sometimes come through, and which of them this one did.
 
 An oracle that never sees the situation it was made for proves nothing. Whoever notices such a situation sets its mark;
-a sweep counts how many of its seeds hit each one, and fails when there is one that none of them hit. (FoundationDB calls
-these probes, TigerBeetle marks.) Setting a mark costs a look-up and changes nothing in the run.
+a sweep counts how many of its seeds hit each one, and fails when there is one that none of them hit. (FoundationDB
+calls these probes, TigerBeetle marks.) Setting a mark costs a look-up and changes nothing in the run.
 """
 
 from __future__ import annotations
