@@ -20,7 +20,7 @@ import pytest
 import simpy
 
 from harness.bench import Bench
-from harness.ledger import stamped
+from harness.sectors import stamped
 from harness.load import scenario_from
 from harness.narration import QuietNarrator
 from harness.perform import perform

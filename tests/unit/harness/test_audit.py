@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness import audit
-from harness.audit import READ_BLOCKS, _runs
+from harness.audit import READ_BLOCKS, _pieces
 from harness.result import ExitCode
 from iscsi.pieces import Pieces
 from target.store import MemoryStore

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from harness.ledger import Ledger
+from harness.check.history import History, Ticks
 from harness.phases import latency_us, phase_of
 from harness.result import LatencyUs
 from harness.workload import Journal, WorkloadRun
@@ -30,7 +30,7 @@ def paths() -> tuple[Path, Path]:
 def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths: tuple[Path, Path]) -> None:
     clock, disk = Clock(), HandDisk()
     run = WorkloadRun(
-        a_workload(op="read", depth=1, ios=4), "w2k3", disk, Ledger(512), Journal(clock), clock.stream, SimLoop()
+        a_workload(op="read", depth=1, ios=4), "w2k3", disk, History(Ticks(clock), 512), Journal(clock), clock.stream, SimLoop()
     )
     run.start()
     for _ in range(4):
@@ -51,7 +51,7 @@ def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths:
 def test_a_path_that_left_during_the_phase_is_still_listed(paths: tuple[Path, Path]) -> None:
     clock, disk = Clock(), HandDisk()
     run = WorkloadRun(
-        a_workload(op="read", depth=1, ios=1), "w2k3", disk, Ledger(512), Journal(clock), clock.stream, SimLoop()
+        a_workload(op="read", depth=1, ios=1), "w2k3", disk, History(Ticks(clock), 512), Journal(clock), clock.stream, SimLoop()
     )
     run.start()
     disk.complete(path=paths[1])
@@ -68,7 +68,7 @@ def test_a_phase_that_took_no_time_has_no_rate(paths: tuple[Path, Path]) -> None
         a_workload(op="read", background=True, ios=None),
         "w2k3",
         HandDisk(),
-        Ledger(512),
+        History(Ticks(clock), 512),
         Journal(clock),
         clock.stream,
         SimLoop(),
