@@ -28,17 +28,19 @@ class Landing(NamedTuple):
 
 
 class WatchedStore(MemoryStore):
-    """A store in memory that tells of each write, once it is done."""
+    """A store in memory that tells of each write once it is there: a write that only says so has not landed."""
 
     __slots__ = ("_told",)
 
-    def __init__(self, size_bytes: int, told: Callable[[int, Bytes], None]) -> None:
+    def __init__(self, size_bytes: int, told: Callable[[int, bytes, int], None]) -> None:
         super().__init__(size_bytes)
         self._told = told
 
     def write(self, offset: int, data: Bytes) -> None:
         super().write(offset, data)
-        self._told(offset, data)
+        tag = bytes(data[:TAG_BYTES])
+        if self.read(offset, len(tag)) == tag:
+            self._told(offset, tag, len(data))
 
 
 class Landings:
@@ -55,12 +57,12 @@ class Landings:
         """A store that is watched here."""
         return WatchedStore(size_bytes, self._landed)
 
-    def _landed(self, offset: int, data: Bytes) -> None:
-        writer = tagged_by(bytes(data[:TAG_BYTES]))
+    def _landed(self, offset: int, tag: bytes, length: int) -> None:
+        writer = tagged_by(tag)
         if writer is None:
             return
         ticks, size = self._ticks, self._block_size
-        landing = Landing(ticks.next(), ticks.now_ns(), offset // size, len(data) // size, writer)
+        landing = Landing(ticks.next(), ticks.now_ns(), offset // size, length // size, writer)
         self.all.append(landing)
         known = self.of.get(writer)
         if known is None:

@@ -15,6 +15,10 @@ from sim.loop import SimLoop
 from tests.support.disks import Clock, HandDisk, a_path, a_workload
 
 
+def a_history(clock: Clock) -> History:
+    return History(Ticks(clock), 512)
+
+
 def test_percentiles_are_by_nearest_rank() -> None:
     assert latency_us(range(1_000, 101_000, 1_000)) == LatencyUs(p50=50.0, p99=99.0, max=100.0)
     assert latency_us([5_000]) == LatencyUs(5.0, 5.0, 5.0)
@@ -30,7 +34,13 @@ def paths() -> tuple[Path, Path]:
 def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths: tuple[Path, Path]) -> None:
     clock, disk = Clock(), HandDisk()
     run = WorkloadRun(
-        a_workload(op="read", depth=1, ios=4), "w2k3", disk, History(Ticks(clock), 512), Journal(clock), clock.stream, SimLoop()
+        a_workload(op="read", depth=1, ios=4),
+        "w2k3",
+        disk,
+        a_history(clock),
+        Journal(clock),
+        clock.stream,
+        SimLoop(),
     )
     run.start()
     for _ in range(4):
@@ -51,7 +61,13 @@ def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths:
 def test_a_path_that_left_during_the_phase_is_still_listed(paths: tuple[Path, Path]) -> None:
     clock, disk = Clock(), HandDisk()
     run = WorkloadRun(
-        a_workload(op="read", depth=1, ios=1), "w2k3", disk, History(Ticks(clock), 512), Journal(clock), clock.stream, SimLoop()
+        a_workload(op="read", depth=1, ios=1),
+        "w2k3",
+        disk,
+        a_history(clock),
+        Journal(clock),
+        clock.stream,
+        SimLoop(),
     )
     run.start()
     disk.complete(path=paths[1])
@@ -68,7 +84,7 @@ def test_a_phase_that_took_no_time_has_no_rate(paths: tuple[Path, Path]) -> None
         a_workload(op="read", background=True, ios=None),
         "w2k3",
         HandDisk(),
-        History(Ticks(clock), 512),
+        a_history(clock),
         Journal(clock),
         clock.stream,
         SimLoop(),

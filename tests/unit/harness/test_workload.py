@@ -168,6 +168,7 @@ def test_the_history_has_every_io_with_its_ending_and_what_reads_saw() -> None:
     bench = Bench(op="read", depth=1, ios=3)
     bench.disk.complete(value=98, path=a_path(0))
     bench.disk.complete(outcome=Outcome.FAILED)
+    bench.pass_time(2)  # after an I/O that failed the next one waits a little
     bench.disk.complete()
     first, second, third = bench.history.operations
     assert (first.ending, first.seen, first.via) == (Ending.OK, ((0, 8, 98),), a_path(0).source)
