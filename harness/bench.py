@@ -14,13 +14,14 @@ from harness.expectations import Judgement
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
 from harness.host_site import HostSite
+from harness.issuing import Journal
 from harness.narration import Narrator
 from harness.phases import phase_of
 from harness.result import Connection, Failover, Phase
 from harness.scenario import Scenario
 from harness.stall_causes import StallCauses
 from harness.trace import Trace
-from harness.workload import Journal, WorkloadRun
+from harness.workload import WorkloadRun
 from harness.world import World, WorldFault
 from target.config import Limits
 from target.decisions import Decision, Kind
@@ -43,6 +44,8 @@ class Bench:
         self.hosts: dict[str, HostSite] = {}
         self.standing: dict[str, WorldFault] = {}
         self.running: dict[str, WorkloadRun] = {}
+        self.single_ios: list[asyncio.Future[None]] = []
+        """Of `io` steps in the background; done when the I/O has come back."""
         self.phases: list[Phase] = []
         self.judgements: list[Judgement] = []
         self.connections: tuple[Connection, ...] = ()

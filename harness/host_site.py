@@ -68,6 +68,7 @@ class HostSite(HostObserver):
             mpio=model.multipath,
             sources=[nic.ip for nic in model.nics],
             observer=self,
+            first_cmd_sn=model.first_cmd_sn,
         )
         self._world = world
         self._target_names = target_names

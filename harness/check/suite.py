@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from harness.check.contents import Contents
 from harness.check.findings import Findings
@@ -23,7 +24,26 @@ from harness.scenario import Scenario
 from harness.steps import Fault
 from target.store import MemoryStore
 
-__all__ = ["Oracles", "store_maker"]
+__all__ = ["ORACLES", "Oracles", "store_maker"]
+
+ORACLES: Final = (
+    "linearizability",
+    "sectors",
+    "lost writes",
+    "ghost writes",
+    "dead tasks",
+    "sequence",
+    "answers",
+    "logins",
+    "unit attentions",
+    "acknowledged writes",
+    "tcp",
+    "leaks",
+    "paths return",
+    "paths agree",
+    "path selection",
+)
+"""The checks no scenario needs to ask for. Of those that hold the terminal says no more than that."""
 
 
 def store_maker(oracles: Oracles | None) -> Callable[[str, int, int], MemoryStore]:
