@@ -149,6 +149,8 @@ class Result:
     phases: tuple[Phase, ...]
     failovers: tuple[Failover, ...]
     io: IoCounts
+    marks: tuple[str, ...] = ()
+    """Rare situations that this run came through, by their names in `harness.check.marks`."""
 
     @property
     def exit_code(self) -> ExitCode:
