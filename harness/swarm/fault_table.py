@@ -62,9 +62,7 @@ FAULTS: Final = (
     SwarmFault("portal_down", Place.PORTAL),
     SwarmFault("silent", Place.PORTAL),
     SwarmFault("no_login", Place.VOLUME_OR_ARRAY),
-    SwarmFault(
-        "redirect_to_dead", Place.VOLUME_OR_ARRAY, settings={"to": (NOBODY_THERE,)}, redirecting_only=True
-    ),
+    SwarmFault("redirect_to_dead", Place.VOLUME_OR_ARRAY, settings={"to": (NOBODY_THERE,)}, redirecting_only=True),
     SwarmFault("array_kill", Place.ARRAY),
     SwarmFault("host_reboot", Place.HOST, Cost.IO),
     SwarmFault("busy", Place.VOLUME_OR_ARRAY, Cost.IO),
