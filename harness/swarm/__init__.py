@@ -1,7 +1,7 @@
 """Scenarios drawn from seeds: swarm testing.
 
 A seed is drawn in two steps. First which features are on in it: how many hosts and paths, which kinds of faults,
-whether the disks are patient, whether CHAP is asked for, and so on. Then their parameters. A run in which a few features
+whether the disks are patient, whether CHAP is asked for, and so on. Then their parameters. A run in which a few of them
 are on in strength reaches states that a run with a little of everything never does, which is why some are left out each
 time (Groce et al., "Swarm Testing", ISSTA 2012; TigerBeetle and FoundationDB draw their simulations so).
 
