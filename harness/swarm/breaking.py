@@ -29,6 +29,9 @@ LONG_MS: Final = 45_000
 """How long the phase lasts with short timers and with a stack's own."""
 _FAULTS: Final = (1, 2, 2, 3, 3, 3, 4, 5)
 _REBOOT_MS: Final = 500
+_SETTLED_MS: Final = 1_000
+"""A change of access that is under way has ended by then."""
+_SERVES: Final = ("active-optimized", "active-non-optimized")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ def break_phase_of(seed: int, on: Switches, topology: Topology) -> BreakPhase:
     timed += _operations(stream(seed, "swarm:operations"), on, topology, length_ms)
     if on.policy_changes:
         timed += _policy_changes(stream(seed, "swarm:policy changes"), topology, length_ms)
+    timed += _access_changes(stream(seed, "swarm:access"), topology, length_ms)
+    timed += list(_access_restored(topology, timed))
     timed += _reboot(stream(seed, "swarm:reboot"), on, topology, timed)
     if any(step.get("kind") == "host_reboot" for _, step in timed):
         kinds.append(BY_KIND["host_reboot"])
@@ -70,6 +75,8 @@ def _faults(seed: int, on: Switches, topology: Topology, length_ms: int) -> Iter
         fault = BY_KIND[rng.pick(kinds)]
         step = _fault_step(rng, fault, topology) | {"name": f"fault {number + 1}"}
         begins_ms, ends_ms = _span(rng, length_ms)
+        if fault.longest_ms is not None:
+            ends_ms = min(ends_ms, begins_ms + fault.longest_ms)
         yield fault, [(begins_ms, step), (ends_ms, _heal(step))]
 
 
@@ -154,11 +161,22 @@ def _operations(rng: Stream, on: Switches, topology: Topology, length_ms: int) -
                 yield at_ms, step | {"gap": rng.pick(("200ms", "1s", "3s")), "how": rng.pick(("rst", "fin", "silent"))}
             case _:
                 yield at_ms, step
+
+
+def _access_changes(rng: Stream, topology: Topology, length_ms: int) -> Iterator[Timed]:
+    """Target port groups change what they give, and never to nothing: every path of a host may be in one group."""
+    for number, _ in topology.groups:
+        if rng.chance(0.7):
+            at_ms, _ = _span(rng, length_ms)
+            step = {"do": "access_state", "group": number, "state": rng.pick(_SERVES)}
+            yield at_ms, step | {"may_be_refused": True}
+
+
+def _access_restored(topology: Topology, timed: list[Timed]) -> Iterator[Timed]:
+    """When all else is whole, each group gives what it gave in the beginning."""
+    end_ms = max((at_ms for at_ms, _ in timed), default=BEGIN_MS)
     for number, state in topology.groups:
-        at_ms, later_ms = _span(rng, length_ms)
-        change: Tables = {"do": "access_state", "group": number, "may_be_refused": True}
-        yield at_ms, change | {"state": rng.pick(("active-optimized", "active-non-optimized", "standby"))}
-        yield later_ms, change | {"state": state}
+        yield end_ms + _SETTLED_MS, {"do": "access_state", "group": number, "state": state}
 
 
 def _session(rng: Stream, host: DrawnHost) -> Tables:

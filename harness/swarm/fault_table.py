@@ -1,7 +1,6 @@
 """The kinds of faults a swarm draws from: one row each.
 
-A row says where the kind strikes, which settings it may have, how long it may last in proportion to the others, and
-what it may cost: time alone, or I/Os that end badly. A new kind of fault is a new row.
+A row says where the kind strikes, which settings it may have, how long it may last, and what it may cost: time alone, or I/Os that end badly. A new kind of fault is a new row.
 """
 
 from __future__ import annotations
@@ -18,6 +17,10 @@ __all__ = ["FAULTS", "NOBODY_THERE", "Cost", "Place", "SwarmFault"]
 
 NOBODY_THERE: Final = "192.168.51.250"
 """An address of the storage network that no machine has."""
+
+
+_ASKED_AGAIN_MS: Final = 200
+"""Some hosts ask a busy array every two milliseconds, for each I/O: more of it is only more of the same."""
 
 
 class Place(Enum):
@@ -49,6 +52,8 @@ class SwarmFault:
     """Key of the step -> values to pick from, as a file has them; None leaves the key out."""
     redirecting_only: bool = False
     """It is about redirects, so it wants an array that redirects."""
+    longest_ms: int | None = None
+    """How long it may last at most; None: as long as the phase."""
     slows: bool = False
     """Data arrive late. So few may be under way that none arrives after its host has given it up (docs/modeled.md, "A
     ghost write")."""
@@ -65,8 +70,8 @@ FAULTS: Final = (
     SwarmFault("redirect_to_dead", Place.VOLUME_OR_ARRAY, settings={"to": (NOBODY_THERE,)}, redirecting_only=True),
     SwarmFault("array_kill", Place.ARRAY),
     SwarmFault("host_reboot", Place.HOST, Cost.IO),
-    SwarmFault("busy", Place.VOLUME_OR_ARRAY, Cost.IO),
-    SwarmFault("task_set_full", Place.VOLUME_OR_ARRAY, Cost.IO),
+    SwarmFault("busy", Place.VOLUME_OR_ARRAY, Cost.IO, longest_ms=_ASKED_AGAIN_MS),
+    SwarmFault("task_set_full", Place.VOLUME_OR_ARRAY, Cost.IO, longest_ms=_ASKED_AGAIN_MS),
     SwarmFault("reservation_conflict", Place.VOLUME_OR_ARRAY, Cost.IO),
     SwarmFault(
         "check_condition",

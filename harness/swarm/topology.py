@@ -47,8 +47,9 @@ class DrawnHost:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The addresses it logs on from, one path each; the host chooses where it has no multipath."""
-        return tuple(address for _, address in self.nics[: None if self.multipath else 1])
+        """The addresses it logs on from, one path each; one where it has no multipath, and a manager opens two."""
+        most = 2 if self.kind.opens_sessions else len(self.nics) if self.multipath else 1
+        return tuple(address for _, address in self.nics[:most])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,9 @@ def _placement(rng: Stream, portals: tuple[str, ...]) -> Any:
 
 
 def _groups(rng: Stream, portals: tuple[str, ...]) -> tuple[tuple[int, list[str], str], ...]:
-    """Two target port groups: the first serves better."""
+    """Two target port groups: the first serves better. Both serve, for a placement may send every path to one."""
     at = rng.between(1, len(portals) - 1)
-    other = rng.pick(("active-non-optimized", "standby"))
-    return (1, list(portals[:at]), "active-optimized"), (2, list(portals[at:]), other)
+    return (1, list(portals[:at]), "active-optimized"), (2, list(portals[at:]), "active-non-optimized")
 
 
 def _host(seed: int, number: int, on: Switches, volumes: tuple[str, ...]) -> DrawnHost:
