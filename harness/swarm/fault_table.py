@@ -1,6 +1,7 @@
 """The kinds of faults a swarm draws from: one row each.
 
-A row says where the kind strikes, which settings it may have, how long it may last, and what it may cost: time alone, or I/Os that end badly. A new kind of fault is a new row.
+A row says where the kind strikes, which settings it may have, how long it may last, and what it may cost: time alone,
+or I/Os that end badly. A new kind of fault is a new row.
 """
 
 from __future__ import annotations

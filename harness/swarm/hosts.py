@@ -59,7 +59,12 @@ _WINDOWS_SHORT: Final[Timers] = {
     "use_custom_path_recovery_interval": True,
     "path_recovery_interval": "1s",
 }
-_WINDOWS_PATIENT: Final[Timers] = {"pdo_remove_period": "10min", "max_request_hold_time": "10min"}
+_WINDOWS_PATIENT: Final[Timers] = {
+    "pdo_remove_period": "10min",
+    "max_request_hold_time": "10min",
+    "use_custom_path_recovery_interval": True,  # else a path would be tried again after twice PDORemovePeriod
+    "path_recovery_interval": "40s",
+}
 _WINDOWS_IMPATIENT: Final[Timers] = {"pdo_remove_period": "2s", "max_request_hold_time": "3s"}
 _LINUX_SHORT: Final[Timers] = {
     "replacement_timeout": "2s",
@@ -96,7 +101,8 @@ KINDS: Final = (
         "eql-hit",
         1,
         _WINDOWS_POLICIES[1:],  # its session manager leaves a disk under Fail Over Only alone
-        {**_WINDOWS_SHORT, "path_verification_period": "1s", "ehcm_interval": "2s"},
+        # A boot's first SYN may meet a connection of before; the one try of the kit's own timers has then run out.
+        {**_WINDOWS_SHORT, "path_verification_period": "1s", "ehcm_interval": "2s", "portal_retry_count": 5},
         _WINDOWS_PATIENT,
         _WINDOWS_IMPATIENT,
         opens_sessions=True,

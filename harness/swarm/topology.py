@@ -139,7 +139,7 @@ def _host(seed: int, number: int, on: Switches, volumes: tuple[str, ...]) -> Dra
 def _host_tables(seed: int, host: DrawnHost, on: Switches) -> Tables:
     rng = stream(seed, f"swarm:settings of {host.name}")
     kind = host.kind
-    timers = {**(kind.short if on.short_timers else {}), **(kind.patient if on.patient else kind.impatient)}
+    timers = {**(kind.patient if on.patient else kind.impatient), **(kind.short if on.short_timers else {})}
     if kind.profile.startswith(("ms", "eql")) and rng.chance(0.5):
         timers["enable_nop_out"] = True
     return {

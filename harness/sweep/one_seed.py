@@ -34,7 +34,7 @@ class TooLong(BaseException):
 
 def watchdog_s(limit_s: float) -> float:
     """When the process is ended that the alarm could not stop."""
-    return 1.5 * limit_s + 5.0
+    return 1.5 * limit_s + 1.0
 
 
 def run_seed(job: Job, seed: int) -> SeedRow:
