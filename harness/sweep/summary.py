@@ -23,6 +23,8 @@ SCHEMA: Final = "mpiolab.sweep/1"
 ENOUGH_SEEDS: Final = 300
 """From so many swarm seeds on, a mark that none of them hit fails the sweep."""
 SLOWEST: Final = 5
+MAX_SHOWN: Final = 240
+"""Characters of a failure's reason; the file has it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def replay_command(job: Job, seed: int) -> str:
 
 def print_summary(console: Console, summary: Summary, *, ran: int, took_s: float) -> None:
     """Tell it. ``ran`` seeds were run now, in ``took_s`` seconds; the rest was there before."""
-    console.print(f"{summary.seeds:,} seeds: {_counts(summary.verdicts)}")
+    console.print(f"{_seeds(summary.seeds)}: {_counts(summary.verdicts)}")
     if ran:
         console.print(f"{ran:,} of them now, in {took_s:.1f} s: {ran / took_s:.1f} seeds/s")
     console.print(
@@ -119,11 +121,20 @@ def print_summary(console: Console, summary: Summary, *, ran: int, took_s: float
     console.print(f"slowest: {slowest}")
     console.print(_marks_table(summary))
     if summary.marks_missed:
-        console.print(f"FAIL: no seed came through: {', '.join(summary.marks_missed)}")
+        console.print(f"\nFAIL (70) no seed came through: {', '.join(summary.marks_missed)}", soft_wrap=True)
     for kind in summary.failing:
-        console.print(f"\nFAIL ({kind.exit_code}) {kind.signature}: {kind.seeds:,} seeds", markup=False)
-        console.print(f"  {kind.why}", markup=False)
+        console.print(f"\nFAIL ({kind.exit_code}) {kind.signature}: {_seeds(kind.seeds)}", markup=False)
+        console.print(f"  {_short(kind.why)}", markup=False, soft_wrap=True)
         console.print(f"  {kind.replay}", markup=False, soft_wrap=True)
+
+
+def _seeds(count: int) -> str:
+    return f"{count:,} seed{'' if count == 1 else 's'}"
+
+
+def _short(why: str) -> str:
+    line = " ".join(why.split())
+    return line if len(line) <= MAX_SHOWN else f"{line[: MAX_SHOWN - 1]}…"
 
 
 def _counts(verdicts: dict[str, int]) -> str:
