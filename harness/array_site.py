@@ -29,6 +29,7 @@ class ArraySite:
         random_bytes: Callable[[int], bytes],
         on_decision: Callable[[Decision], None],
         log: Callable[[str], None],
+        make_store: Callable[[str, int, int], MemoryStore] = lambda volume, lun, size_bytes: MemoryStore(size_bytes),
     ) -> None:
         self.config = config
         self.server: ArrayServer | None = None
@@ -39,7 +40,7 @@ class ArraySite:
         self._on_decision = on_decision
         self._log = log
         self._stores: dict[str, dict[int, BlockStore]] = {
-            volume.iqn.lower(): {lun.number: MemoryStore(lun.size_bytes) for lun in volume.luns}
+            volume.iqn.lower(): {lun.number: make_store(volume.name, lun.number, lun.size_bytes) for lun in volume.luns}
             for volume in config.volumes
         }
         self._memories: dict[str, dict[int, ReservationMemory]] = {
@@ -74,6 +75,11 @@ class ArraySite:
         if self._operations is None:
             raise OperationError("the array's process is not running")
         return self._operations
+
+    def medium(self, volume: str, offset: int, length: int) -> bytes:
+        """What stands on the medium of a volume's LUN 0, below everything that serves it."""
+        iqn = next(one.iqn for one in self.config.volumes if one.name == volume)
+        return self._stores[iqn.lower()][0].read(offset, length)
 
     async def _listen(self, server: ArrayServer, address: str) -> None:
         try:

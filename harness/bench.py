@@ -8,12 +8,12 @@ from collections.abc import Collection
 from harness.array import target_name
 from harness.array_story import ArrayStory
 from harness.check.path_selection import PathSelection
+from harness.check.suite import Oracles
 from harness.checks_model import Check
 from harness.expectations import Judgement
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
 from harness.host_site import HostSite
-from harness.ledger import Ledger
 from harness.narration import Narrator
 from harness.phases import phase_of
 from harness.result import Connection, Failover, Phase
@@ -22,6 +22,7 @@ from harness.stall_causes import StallCauses
 from harness.trace import Trace
 from harness.workload import Journal, WorkloadRun
 from harness.world import World, WorldFault
+from target.config import Limits
 from target.decisions import Decision, Kind
 
 
@@ -38,7 +39,7 @@ class Bench:
         self.trace = trace
         self._judged = judged
         self.target_names = {volume.name: target_name(scenario.array, volume) for volume in scenario.array.volumes}
-        self.ledgers = {volume.name: Ledger(volume.block_size) for volume in scenario.array.volumes}
+        self.oracles = Oracles(scenario, self._now, Limits().command_window)
         self.hosts: dict[str, HostSite] = {}
         self.standing: dict[str, WorldFault] = {}
         self.running: dict[str, WorkloadRun] = {}
@@ -63,7 +64,13 @@ class Bench:
         self.world = world
         for model in self.scenario.hosts:
             self.hosts[model.name] = HostSite(
-                model, self.world, self.target_names, self.recorder, self.selection, self.tell
+                model,
+                self.world,
+                self.oracles.wire.connector(model.name, world.connector(model.name)),
+                self.target_names,
+                self.recorder,
+                self.selection,
+                self.tell,
             )
 
     def power_off(self, host: str) -> None:
@@ -72,6 +79,7 @@ class Bench:
             if run.host == host:
                 run.stop()
         self.hosts[host].host.power_off("the host went down")
+        self.oracles.wire.logins.forget_host(host)
 
     def boot(self, host: str) -> None:
         """A host's machine is up again: its persistent logins are made in the background."""
@@ -127,6 +135,25 @@ class Bench:
         """A check was judged."""
         self.judgements.append(judgement)
         self.narrator.finding(judgement.check, judgement.ok, judgement.why)
+
+    def judge_quietly(self, judgement: Judgement) -> None:
+        """As `judge`, without a line for what holds, as it nearly always does."""
+        if judgement.ok:
+            self.judgements.append(judgement)
+        else:
+            self.judge(judgement)
+
+    def judge_oracles(self) -> None:
+        """Ask the oracles, when the run has ended: a line each for those that failed, one for all the others."""
+        held = 0
+        for judgement in self.oracles.judgements():
+            self.judge_quietly(judgement)
+            held += judgement.ok
+            story = judgement.evidence.get("story")
+            if story:
+                self.narrator.pane("The ghost write", "\n".join(story))
+        if held:
+            self.narrator.finding("oracles", True, f"{held} hold, from linearizability to leaks")
 
     # -- workloads and connections ---------------------------------------------------------------------------------
 

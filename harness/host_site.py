@@ -12,6 +12,7 @@ from harness.scenario import Host as HostModel
 from harness.stall_causes import tcp_option_bytes
 from harness.steps import Workload
 from initiator_model import views
+from initiator_model.connector import Connector
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
@@ -22,6 +23,7 @@ from initiator_model.policies.path_groups import PathGroups
 from initiator_model.policies.vmw_mru import VmwMru
 from initiator_model.policies.vmw_rr import VmwRoundRobin
 from initiator_model.profiles import profile_named
+from initiator_model.scsi_calls import Submit
 from initiator_model.session_events import SessionState
 from initiator_model.views_elsewhere import esxcli_paths, multipath_ll
 
@@ -48,6 +50,7 @@ class HostSite(HostObserver):
         self,
         model: HostModel,
         world: World,
+        connector: Connector,
         target_names: dict[str, str],
         recorder: FailoverRecorder,
         selection: PathSelection,
@@ -60,7 +63,7 @@ class HostSite(HostObserver):
             model.name,
             model.iqn,
             self.profile,
-            world.connector(model.name),
+            connector,
             world.stream(f"host:{model.name}").bytes,
             mpio=model.multipath,
             sources=[nic.ip for nic in model.nics],
@@ -95,6 +98,13 @@ class HostSite(HostObserver):
             return self.claimed(volume).disk.dsm.paths
         except InitiatorError:
             return ()
+
+    def session_of(self, path: Path) -> Submit | None:
+        """Where commands for one path alone go; None when the host has no session for it any more."""
+        for owner in self.host.sessions:
+            if any(one is path for _, one in owner.paths):
+                return owner.session.submit
+        return None
 
     def is_logged_on(self, volume: str) -> bool:
         """Whether there is a session to the volume, even one that is trying to come back."""

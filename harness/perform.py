@@ -174,7 +174,7 @@ async def _workload(bench: Bench, step: Workload) -> None:
         step,
         site.model.name,
         site.claimed(step.volume).disk,
-        bench.ledgers[step.volume],
+        bench.oracles.history(step.volume),
         bench.journal,
         bench.world.stream(f"workload:{step.name}"),
         bench.world.loop,

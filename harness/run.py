@@ -15,6 +15,8 @@ from pathlib import Path
 
 from harness.audit import audit
 from harness.bench import Bench
+from harness.check.leaks import judge_leaks
+from harness.check.liveness import await_drain, await_paths, patience_s
 from harness.checks_model import StateCheck
 from harness.expectations import Judgement, judge_run, with_judgements
 from harness.loopback import scenario_on_loopback
@@ -28,9 +30,6 @@ from harness.steps import AnyStep, Expect, Fault
 from harness.tcp_world import SUPPORTED_FAULTS, TcpWorld
 from harness.trace import Trace
 from harness.world import World
-
-DRAIN_S = 150.0
-"""After the last step: PDORemovePeriod, a TCP give-up and a login, one after the other, fit in twice over."""
 
 
 def run_scenario(
@@ -56,12 +55,13 @@ def run_scenario(
     bench = Bench(scenario, narrator, trace, judged)
     world: World
     if net == "sim":
-        world = SimWorld(scenario, seed, trace, pcap, bench.on_decision, bench.on_array_log)
+        world = SimWorld(scenario, seed, trace, pcap, bench.on_decision, bench.on_array_log, bench.oracles)
     else:
-        world = TcpWorld(scenario, seed, bench.on_decision, bench.on_array_log)
+        world = TcpWorld(scenario, seed, bench.on_decision, bench.on_array_log, bench.oracles)
     bench.enter(world)
     narrator.scenario(scenario, net, seed)
     world.run(_story(bench, [step for _, step in steps]))
+    bench.judge_oracles()
     result = Result(
         scenario=scenario.name,
         seed=seed,
@@ -82,6 +82,7 @@ def run_scenario(
             bench.journal.counts.failed,
             bench.journal.counts.submitted - bench.journal.counts.ok - bench.journal.counts.failed,
         ),
+        marks=bench.oracles.marks.names(),
     )
     for step in [step for _, step in steps if isinstance(step, Expect)]:
         for check in step.that:
@@ -133,11 +134,13 @@ async def _wind_up(bench: Bench) -> None:
             bench.judge(Judgement("heal", False, f"{name} cannot be mended: {error.strerror or error}"))
     for run in list(bench.running.values()):
         run.stop()
-    drained = await _drained(bench)
+    drain_s, return_s = patience_s(bench)
+    drained = await await_drain(bench, drain_s)
     if bench.connections_due:
         bench.take_connections()
     if drained:
-        await audit(bench, DRAIN_S)
+        await await_paths(bench, return_s)
+        await audit(bench, drain_s)
     selection = bench.selection.judgement()
     if selection is not None:
         bench.judge(selection)
@@ -145,19 +148,5 @@ async def _wind_up(bench: Bench) -> None:
     for site in bench.hosts.values():
         await site.shut_down()
     bench.world.site.close()
-
-
-async def _drained(bench: Bench) -> bool:
-    """Wait until every workload's I/O has come back and every host that boots is up; judge "drain" when they do not."""
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            for name, run in list(bench.running.items()):
-                await run.finished
-                bench.end_phase(name)
-            await bench.booted()
-    except TimeoutError:
-        stuck = sum(run.open for run in bench.running.values())
-        why = f"{stuck} I/Os did not end" if stuck else "a host was still logging on"
-        bench.judge(Judgement("drain", False, f"{why} {DRAIN_S:g} s after the last step", kind="liveness"))
-        return False
-    return True
+    if isinstance(bench.world, SimWorld):
+        bench.judge_quietly(await judge_leaks(bench.world))

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from harness.array import group_config
 from harness.array_site import ArraySite
 from harness.capture import Capture
+from harness.check.suite import Oracles, store_maker
 from harness.scenario import Host as HostModel
 from harness.scenario import Scenario
 from harness.sim_faults import RateFault, make_sim_fault
@@ -39,6 +40,8 @@ ARRAY_TCP = "linux"
 class SimWorld:
     """Built from a scenario; lives for one run."""
 
+    is_simulated = True
+
     def __init__(
         self,
         scenario: Scenario,
@@ -47,14 +50,19 @@ class SimWorld:
         pcap: Path | None,
         on_decision: Callable[[Decision], None],
         log: Callable[[str], None],
+        oracles: Oracles | None = None,
     ) -> None:
         self.loop = SimLoop()
         self.seed = seed
         self.scenario = scenario
         self.network = Network(self.loop, seed, scenario.network.switch_latency_ns)
+        if oracles is not None:
+            self.network.streams = oracles.streams
         self._hosts = {host.name: self._add_host(host) for host in scenario.hosts}
         self.array_host = self._add_array()
-        self.site = ArraySite(group_config(scenario.array), self.stream("array").bytes, on_decision, log)
+        self.site = ArraySite(
+            group_config(scenario.array), self.stream("array").bytes, on_decision, log, store_maker(oracles)
+        )
         self.site.power = self._switch_array
         self.rates: dict[str, list[RateFault]] = {}
         self._shared: dict[str, Shared] = {}

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from harness.array import group_config
 from harness.array_site import ArraySite
+from harness.check.suite import Oracles, store_maker
 from harness.scenario import Scenario
 from harness.steps import Fault
 from harness.world import ArraysOwn, Shared, SocketLine, WorldError, WorldFault
@@ -29,13 +30,22 @@ P = TypeVar("P", bound=asyncio.Protocol)
 class TcpWorld:
     """Built from a scenario whose addresses are on loopback already; lives for one run."""
 
+    is_simulated = False
+
     def __init__(
-        self, scenario: Scenario, seed: int, on_decision: Callable[[Decision], None], log: Callable[[str], None]
+        self,
+        scenario: Scenario,
+        seed: int,
+        on_decision: Callable[[Decision], None],
+        log: Callable[[str], None],
+        oracles: Oracles | None = None,
     ) -> None:
         self.loop = asyncio.new_event_loop()
         self.seed = seed
         self.scenario = scenario
-        self.site = ArraySite(group_config(scenario.array), self.stream("array").bytes, on_decision, log)
+        self.site = ArraySite(
+            group_config(scenario.array), self.stream("array").bytes, on_decision, log, store_maker(oracles)
+        )
         self._connectors = {host.name: TcpConnector(host.nics[0].ip) for host in scenario.hosts}
         self._shared: dict[str, Shared] = {}
         self._start_s = self.loop.time()

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.ledger import Finding, Ledger, stamped
+from harness.check.history import Ending, History, Operation
+from harness.sectors import stamped
 from harness.steps import Workload
 from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
 from initiator_model.paths import Path
@@ -21,6 +22,9 @@ MAX_COMPLAINTS = 5
 FAILED_PAUSE_NS = 1_000_000
 """After an I/O that failed the next one waits so long: a disk that refuses at once would be asked for ever at one
 instant of virtual time."""
+
+
+_ENDINGS = {Outcome.OK: Ending.OK, Outcome.FAILED: Ending.FAILED, Outcome.UNKNOWN: Ending.UNKNOWN}
 
 
 @dataclass(slots=True)
@@ -44,11 +48,10 @@ class Counts:
 
 @dataclass(slots=True)
 class Journal:
-    """What all workloads of a run share: numbering, counts, the ledgers, and what was found wrong."""
+    """What all workloads of a run share: numbering, counts, and what was found wrong."""
 
     now_ns: Callable[[], int]
     counts: Counts = field(default_factory=Counts)
-    findings: list[Finding] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """Why I/Os failed: the first `MAX_COMPLAINTS` reasons."""
@@ -75,7 +78,7 @@ class WorkloadRun:
         step: Workload,
         host: str,
         disk: MpioDisk,
-        ledger: Ledger,
+        history: History,
         journal: Journal,
         rng: Stream,
         loop: asyncio.AbstractEventLoop,
@@ -90,7 +93,7 @@ class WorkloadRun:
         self.latencies_ns: list[int] = []
         self.paths: dict[int, PathTally] = {}
         self.finished: asyncio.Future[None] = loop.create_future()
-        self._ledger = ledger
+        self._history = history
         self._journal = journal
         self._rng = rng
         self._loop = loop
@@ -187,49 +190,37 @@ class WorkloadRun:
         lba = slot * self._block_lbas
         journal.counts.submitted += 1
         number = journal.counts.submitted
-        begun_ns = journal.now_ns()
         self._issued += 1
         self._under_way[number] = None
         if not self._busy:
             self._busy = True
             if journal.on_busy is not None:
                 journal.on_busy(self.host)
-        ledger, blocks = self._ledger, self._block_lbas
+        history, blocks = self._history, self._block_lbas
+        operation = history.invoke(number, self.host, not read, lba, blocks)
         try:
             if read:
-                ledger.read_begins(number)
-                self.disk.submit_read(lba, blocks, lambda result: self._read_done(result, number, lba, begun_ns))
+                self.disk.submit_read(lba, blocks, lambda result: self._ended_io(result, operation))
             else:
                 data = stamped(number, lba, blocks, self.disk.block_size)
-                ledger.write_begins(number, lba, blocks)
-                self.disk.submit_write(lba, data, lambda result: self._write_done(result, number, lba, begun_ns))
+                self.disk.submit_write(lba, data, lambda result: self._ended_io(result, operation))
         except (DiskRemoved, QueueFull):
             del self._under_way[number]
             journal.counts.failed += 1
-            if read:
-                ledger.read_ends(number, lba, None)
+            history.end(operation, Ending.FAILED)
             self._rest()
             raise
 
-    def _read_done(self, result: IoResult, number: int, lba: int, begun_ns: int) -> None:
-        if self._ends(number):
-            finding = self._ledger.read_ends(number, lba, result.data if result.ok else None)
-            if finding is not None:
-                self._journal.findings.append(finding)
-            self._done(result, begun_ns)
-
-    def _write_done(self, result: IoResult, number: int, lba: int, begun_ns: int) -> None:
-        if self._ends(number):
-            self._ledger.write_ends(number, lba, self._block_lbas, result.ok)
-            self._done(result, begun_ns)
-
-    def _ends(self, number: int) -> bool:
-        """The I/O has come back; False, and noted, when it had before."""
-        if number in self._under_way:
-            del self._under_way[number]
-            return True
-        self._journal.twice.append(f"I/O {number} of {self.step.name} ended more than once")
-        return False
+    def _ended_io(self, result: IoResult, operation: Operation) -> None:
+        if operation.number not in self._under_way:
+            self._journal.twice.append(f"I/O {operation.number} of {self.step.name} ended more than once")
+            return
+        del self._under_way[operation.number]
+        path = result.path
+        data = result.data if result.ok and not operation.is_write else None
+        via = "" if path is None else path.source
+        self._history.end(operation, _ENDINGS[result.outcome], via, data)
+        self._done(result, operation.begun_ns)
 
     def _done(self, result: IoResult, begun_ns: int) -> None:
         journal = self._journal

@@ -76,6 +76,8 @@ class World(Protocol):
     """One world, for one run."""
 
     site: ArraySite
+    is_simulated: bool
+    """Whether time is virtual, so that waiting costs nothing."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

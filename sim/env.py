@@ -124,6 +124,10 @@ class Environment(simpy.Environment):
         if self._cancelled > COMPACT_AT_LEAST and self._cancelled * 2 > len(self._queue):
             self._compact()
 
+    def live_events(self) -> list[Any]:
+        """What is still to happen, in no order: the events of the heap that were not cancelled."""
+        return [entry[3] for entry in self._queue if entry[3].callbacks]
+
     def _compact(self) -> None:
         # Keys are unique, so rebuilding the heap cannot change the order in which the living entries come out. In
         # place, because step() may be running above us.

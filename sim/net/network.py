@@ -18,6 +18,7 @@ from sim.net.nic import Nic
 from sim.net.segment import Address, SegmentRecord
 from sim.net.switch import Switch
 from sim.net.tcp_profiles import TcpProfile, profile
+from sim.net.tcp_socket import StreamObserver
 from sim.net.transport import SimTransport
 from sim.rng import Stream, stream
 
@@ -34,6 +35,8 @@ class Network:
         self.seed = seed
         self.switch = Switch(loop.env, switch_latency_ns)
         self.hosts: dict[str, Host] = {}
+        self.streams: StreamObserver | None = None
+        """Who watches the sockets; to be set before there are any."""
         self._observers: list[Callable[[SegmentRecord], None]] = []
         self._nic_count = 0
         loop.network = self

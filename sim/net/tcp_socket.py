@@ -10,7 +10,7 @@ event that is set already. On a busy connection the deadline moves later with ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sim.env import Call
@@ -41,6 +41,28 @@ class SocketUser(Protocol):
         """The peer acknowledged something; called only while `watch_room` is set."""
 
 
+class StreamObserver(Protocol):
+    """Watches what sockets are given and what they give (`Network.streams`). A flow is a socket's ends, its own first.
+
+    Observers look; they change nothing.
+    """
+
+    def opened(self, flow: Flow) -> None:
+        """A socket begins to exist."""
+
+    def written(self, flow: Flow, buffers: Sequence[bytes]) -> None:
+        """Its user wrote these buffers."""
+
+    def delivered(self, flow: Flow, data: bytes) -> None:
+        """It is about to hand its user these bytes."""
+
+    def finished(self, flow: Flow) -> None:
+        """It is about to tell its user that the peer has finished."""
+
+    def ended(self, flow: Flow) -> None:
+        """It is no more."""
+
+
 class TcpSocket:
     """One connection of a host.
 
@@ -53,6 +75,7 @@ class TcpSocket:
         "_established",
         "_timer",
         "_timer_at_ns",
+        "_watch",
         "endpoint",
         "eof_told",
         "flow",
@@ -72,6 +95,9 @@ class TcpSocket:
         self.eof_told = False
         self._established: Callable[[TcpSocket], None] | None = established
         self._env = host.network.loop.env
+        self._watch: StreamObserver | None = host.network.streams
+        if self._watch is not None:
+            self._watch.opened(self.flow)
         self._timer: Call | None = None
         self._timer_at_ns = NEVER_NS
 
@@ -89,11 +115,15 @@ class TcpSocket:
 
     def write(self, data: bytes) -> None:
         """Send `data`."""
+        if self._watch is not None:
+            self._watch.written(self.flow, (data,))
         self.endpoint.write(self._env._now, data)
         self._after()
 
     def write_all(self, buffers: list[bytes]) -> None:
         """Send the buffers in a row, sharing frames."""
+        if self._watch is not None:
+            self._watch.written(self.flow, buffers)
         self.endpoint.write_all(self._env._now, buffers)
         self._after()
 
@@ -171,6 +201,8 @@ class TcpSocket:
             data = ready.pop()
             received.ready_bytes = 0
             if self.user is not None:
+                if self._watch is not None:
+                    self._watch.delivered(self.flow, data)
                 self.user.socket_data(data)
         elif ready:
             waiting = received.hand_over()
@@ -180,10 +212,14 @@ class TcpSocket:
                 if not self.reading:
                     received.put_back(waiting[index:])
                     break
+                if self._watch is not None:
+                    self._watch.delivered(self.flow, data)
                 self.user.socket_data(data)
         if endpoint.peer_finished and self.reading and not self.eof_told and not received.ready:
             self.eof_told = True
             if self.user is not None:
+                if self._watch is not None:
+                    self._watch.finished(self.flow)
                 self.user.socket_eof()
 
     # -- clock and wire ------------------------------------------------------------------------------------------------
@@ -215,6 +251,8 @@ class TcpSocket:
             self._timer = None
             self._timer_at_ns = NEVER_NS
         self.host.forget(self)
+        if self._watch is not None:
+            self._watch.ended(self.flow)
         tell, self._established = self._established, None
         user, self.user = self.user, None
         if tell is not None:

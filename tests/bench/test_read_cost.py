@@ -20,10 +20,10 @@ import pytest
 import simpy
 
 from harness.bench import Bench
-from harness.ledger import stamped
 from harness.load import scenario_from
 from harness.narration import QuietNarrator
 from harness.perform import perform
+from harness.sectors import stamped
 from harness.sim_world import SimWorld
 from harness.trace import Trace
 from initiator_model.disk import IoResult, MpioDisk

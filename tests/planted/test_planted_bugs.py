@@ -146,14 +146,14 @@ CASES = [
     Case(
         a_write_that_is_acknowledged_and_not_stored,
         [workload(op="write", ios=40, iops=None, pattern="sequential", region="1MiB")],
-        check="content",
-        words="holds zeros, as if never written",
+        check="lost writes",
+        words="was acknowledged and never reached the medium (the medium: zeros)",
     ),
     Case(
         a_retry_that_runs_an_old_write_again,
         [workload(op="write", ios=20, iops=None, pattern="sequential", region="64KiB")],
-        check="content",
-        words="block 0 holds the value of write 1; allowed: 17",
+        check="ghost writes",
+        words="write 1 landed again, over write 17",
     ),
     Case(
         an_initiator_that_reconnects_to_the_redirected_portal,
@@ -199,12 +199,12 @@ def test_with_the_plant_its_check_fails(case: Case, monkeypatch: pytest.MonkeyPa
     assert result.exit_code is case.code
 
 
-@pytest.mark.parametrize(("hold", "verdict"), [("500ms", "fail"), ("3s", "pass")])
+@pytest.mark.parametrize(("hold", "verdict"), [("500ms", "fail"), ("3s", "fail"), ("10s", "pass")])
 def test_a_ghost_that_needs_no_plant(hold: str, verdict: str) -> None:
     """Why LinkDownTime is long: a host that gives up sooner than a slow link delivers retries a write that still runs.
 
-    64 KiB take half a second at 1 Mbit/s. With a hold of that order the retry, and newer writes after it, are
-    acknowledged over the other path before the old data arrives at the array and is written.
+    64 KiB take half a second at 1 Mbit/s, and a queue of them some seconds. A host that gives up meanwhile sends its
+    writes over the other path, where they and newer ones are acknowledged before the old data arrives and is written.
     """
     slow = {"do": "fault", "kind": "rate", "nic": NICS[0], "rate": "1Mbit", "at": "688ms"}
     work = workload(background=True, block="64KiB", region="64KiB")
@@ -216,7 +216,7 @@ def test_a_ghost_that_needs_no_plant(hold: str, verdict: str) -> None:
     result = run(tables)
     assert result.verdict == verdict
     if verdict == "fail":
-        assert "holds the value of write" in failed(result, "content")
+        assert "landed again" in failed(result, "ghost writes")
 
 
 def test_the_properties_watch_sees_the_skipped_path_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ CASES = [
         a_path_that_forgets_what_came_back_while_it_was_failed,
         [
             policy("least-queue-depth"),
-            workload(background=True, iops=None, depth=16),
+            workload(op="read", background=True, iops=None, depth=16),
             {"do": "wait", "duration": "100ms"},
             *pulled(NICS[0]),
             LOST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from harness.ledger import NEVER_WRITTEN, stamped
+from harness.sectors import NEVER_WRITTEN, stamped
 from harness.steps import Workload
 from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
 from initiator_model.paths import Path, PathState, ScsiAddress

@@ -14,6 +14,8 @@ from harness.narration import Narrator, QuietNarrator
 from harness.result import Net, Result
 from harness.run import run_scenario
 from harness.scenario import Scenario
+from initiator_model.profiles import profile_named
+from initiator_model.timers import Timers
 
 Tables = dict[str, Any]
 
@@ -80,6 +82,17 @@ def run(scenario: Tables | Scenario, *, seed: int = 1, net: Net = "sim", narrato
     """Run it; whatever the scenario does wrong shows in the result."""
     made = scenario if isinstance(scenario, Scenario) else scenario_from(scenario)
     return run_scenario(made, seed=seed, net=net, pcap=None, narrator=narrator or QuietNarrator())
+
+
+def timers_of(tables: Tables) -> Timers:
+    """The timers that the first host of these tables has."""
+    host = scenario_from(tables).hosts[0]
+    return profile_named(host.profile).with_timers(host.timers).timers
+
+
+def verdicts(result: Result) -> dict[str, str]:
+    """The verdict of each check, by its name."""
+    return {check.name: check.verdict for check in result.checks}
 
 
 def failed(result: Result, check: str) -> str:

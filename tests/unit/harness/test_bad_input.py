@@ -19,7 +19,7 @@ from harness.result import from_json
 from iscsi.discovery import TargetAddress
 from iscsi.login_gate import Admit, LoginIdentity, Redirect, Refuse
 from target.arrival import Arrival
-from tests.support.runs import GROUP, LOGINS, NICS, PORTALS, SOURCES, Tables, login, two_paths, workload
+from tests.support.runs import GROUP, LOGINS, NICS, PORTALS, SOURCES, Tables, failed, login, two_paths, workload
 
 SECRET, WRONG = "host-secret-0123", "wrong-secret-456"
 
@@ -217,10 +217,12 @@ def test_a_redirect_loop_ends_with_its_whole_chain(monkeypatch: pytest.MonkeyPat
         return honest(gate, who) if who.discovery else Redirect(TargetAddress(other))
 
     monkeypatch.setattr(Arrival, "identify", send_on)
-    why, virtual_s = failed_run(two_paths({"do": "discover"}, login(SOURCES[0])))
+    result = from_json(mpiolab("run", saved(two_paths({"do": "discover"}, login(SOURCES[0]))), "--json", "-").stdout)
+    why = failed(result, "step login")
     assert "the login was redirected more than 8 times" in why
     assert why.count("0x0101 moved temporarily to") == 9
-    assert virtual_s < 1
+    assert "redirected 9 times in a row" in failed(result, "logins")  # the array's fault, and the oracle sees it
+    assert (result.exit_code, result.virtual_seconds < 1) == (10, True)
 
 
 def test_a_fault_without_meaning_on_real_tcp_is_a_mistake_of_the_scenario() -> None:

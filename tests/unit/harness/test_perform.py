@@ -6,6 +6,7 @@ import pytest
 
 from harness.narration import QuietNarrator
 from harness.result import ExitCode, Result
+from harness.steps import AnyStep
 from initiator_model.disk import MpioDisk
 from tests.support.runs import GROUP, LOGINS, NICS, PORTALS, SOURCES, Tables, failed, login, run, two_paths, workload
 
@@ -44,6 +45,16 @@ class Panes(QuietNarrator):
 
     def line(self, text: str, at_ns: int) -> None:
         self.lines.append(text)
+
+
+class StepTimes(QuietNarrator):
+    """Keeps when each step began."""
+
+    def __init__(self) -> None:
+        self.at_s: list[float] = []
+
+    def step(self, step: AnyStep, at_ns: int) -> None:
+        self.at_s.append(at_ns / 1e9)
 
 
 # Refusals
@@ -175,9 +186,10 @@ def test_waits_end_as_soon_as_the_paths_are_so() -> None:
     """The path is lost LinkDownTime (500 ms) after the cable; the last path takes the disk with it 2 s later."""
     cables = [{"do": "fault", "kind": "link_down", "nic": nic} for nic in NICS[:2]]
     gone = {"do": "wait", "until": "no_paths", "volume": "logs", "within": "5s"}
-    result = run(two_paths(*LOGINS, *cables, UNTIL_LOST, gone))
-    assert result.verdict == "pass"
-    assert 0.5 <= result.virtual_seconds < 0.6
+    after = {"do": "wait", "duration": "1ms"}
+    told = StepTimes()
+    assert run(two_paths(*LOGINS, *cables, UNTIL_LOST, gone, after), narrator=told).verdict == "pass"
+    assert 0.5 <= told.at_s[-1] < 0.6
 
 
 # Panes

@@ -6,13 +6,17 @@ import asyncio
 
 import pytest
 
-from harness.ledger import Ledger
+from harness.check.history import History, Ticks
 from harness.phases import latency_us, phase_of
 from harness.result import LatencyUs
 from harness.workload import Journal, WorkloadRun
 from initiator_model.paths import Path, PathState
 from sim.loop import SimLoop
 from tests.support.disks import Clock, HandDisk, a_path, a_workload
+
+
+def a_history(clock: Clock) -> History:
+    return History(Ticks(clock), 512)
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
@@ -30,7 +34,13 @@ def paths() -> tuple[Path, Path]:
 def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths: tuple[Path, Path]) -> None:
     clock, disk = Clock(), HandDisk()
     run = WorkloadRun(
-        a_workload(op="read", depth=1, ios=4), "w2k3", disk, Ledger(512), Journal(clock), clock.stream, SimLoop()
+        a_workload(op="read", depth=1, ios=4),
+        "w2k3",
+        disk,
+        a_history(clock),
+        Journal(clock),
+        clock.stream,
+        SimLoop(),
     )
     run.start()
     for _ in range(4):
@@ -51,7 +61,13 @@ def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths:
 def test_a_path_that_left_during_the_phase_is_still_listed(paths: tuple[Path, Path]) -> None:
     clock, disk = Clock(), HandDisk()
     run = WorkloadRun(
-        a_workload(op="read", depth=1, ios=1), "w2k3", disk, Ledger(512), Journal(clock), clock.stream, SimLoop()
+        a_workload(op="read", depth=1, ios=1),
+        "w2k3",
+        disk,
+        a_history(clock),
+        Journal(clock),
+        clock.stream,
+        SimLoop(),
     )
     run.start()
     disk.complete(path=paths[1])
@@ -68,7 +84,7 @@ def test_a_phase_that_took_no_time_has_no_rate(paths: tuple[Path, Path]) -> None
         a_workload(op="read", background=True, ios=None),
         "w2k3",
         HandDisk(),
-        Ledger(512),
+        a_history(clock),
         Journal(clock),
         clock.stream,
         SimLoop(),

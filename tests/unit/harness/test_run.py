@@ -6,9 +6,24 @@ import pytest
 
 from harness.load import scenario_from
 from harness.mistakes import ScenarioError
+from harness.patience import longest_io_ns
 from harness.result import ExitCode
+from initiator_model.dispatch import Dispatcher
 from sim.net.host import Host
-from tests.support.runs import LOGINS, NICS, PORTALS, SOURCES, Tables, failed, login, run, two_paths, workload
+from tests.support.runs import (
+    LOGINS,
+    NICS,
+    PORTALS,
+    SOURCES,
+    Tables,
+    failed,
+    login,
+    run,
+    timers_of,
+    two_paths,
+    verdicts,
+    workload,
+)
 
 BACKGROUND = workload(background=True)
 A_WHILE: Tables = {"do": "wait", "duration": "200ms"}
@@ -58,15 +73,17 @@ def test_io_whose_paths_never_come_back_ends_after_pdo_remove_period() -> None:
 
 
 def test_io_that_does_not_drain_is_a_liveness_failure_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network whose cable is never plugged in again: the run ends all the same, and says what is still open."""
+    """A host that loses what it holds, behind cables that stay out: the run ends all the same and names what is open."""
     monkeypatch.setattr("sim.faults.LinkDown._heal", lambda self: None)
+    monkeypatch.setattr(Dispatcher, "_await_path_or_removal", lambda disk: None)
     cables = [{"do": "fault", "kind": "link_down", "nic": nic} for nic in NICS[:2]]
-    patient = {"pdo_remove_period": "1h", "link_down_time": "1h"}
-    result = run(two_paths(*LOGINS, BACKGROUND, A_WHILE, *cables, A_WHILE, timers=patient))
-    assert "I/Os did not end 150 s after the last step" in failed(result, "drain")
+    tables = two_paths(*LOGINS, BACKGROUND, A_WHILE, *cables, A_WHILE)
+    result = run(tables)
+    bound_s = longest_io_ns(timers_of(tables)) / 1e9
+    assert f"I/Os did not end {bound_s:g} s after the last step" in failed(result, "drain")
     assert result.exit_code is ExitCode.LIVENESS
     assert result.io.unknown > 0
-    assert 150 < result.virtual_seconds < 160
+    assert bound_s < result.virtual_seconds < bound_s + 10
 
 
 def test_a_failed_step_ends_the_steps_but_not_the_winding_up() -> None:
@@ -74,7 +91,7 @@ def test_a_failed_step_ends_the_steps_but_not_the_winding_up() -> None:
     result = run(two_paths(*LOGINS, BACKGROUND, A_WHILE, wait, workload("never", ios=1)))
     assert [failure.check for failure in result.failures] == ["step wait"]
     assert [phase.name for phase in result.phases] == ["io"]
-    assert ("content", "pass") in [(check.name, check.verdict) for check in result.checks]
+    assert verdicts(result)["linearizability"] == "pass"
 
 
 def test_correctness_comes_before_liveness_in_the_exit_code() -> None:
@@ -137,10 +154,8 @@ def test_a_workload_goes_down_with_its_host_and_its_reads_fail() -> None:
 
 def test_a_host_left_down_is_up_again_before_the_audit() -> None:
     result = run(two_paths(*PERSISTENT, workload(ios=50, op="write"), REBOOT, A_WHILE))
-    assert [(check.name, check.verdict) for check in result.checks] == [
-        ("content", "pass"),
-        ("path selection", "pass"),
-    ]
+    assert verdicts(result)["paths agree"] == "pass"
+    assert not result.failures
 
 
 def test_a_host_that_went_down_twice_boots_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.ledger import Ledger
+from harness.check.history import Ending, History, Ticks
 from harness.workload import Journal, WorkloadRun
 from initiator_model.disk import IoResult, Outcome
 from sim.loop import SimLoop
@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, disk: HandDisk | None = None, **step: Any) -> None:
         self.loop = SimLoop()
         self.disk = disk or HandDisk()
-        self.ledger = Ledger(512)
+        self.history = History(Ticks(lambda: self.loop.now_ns), 512)
         self.told: list[str] = []
         clock = Clock()
         self.journal = Journal(lambda: self.loop.now_ns)
@@ -29,7 +29,7 @@ class Bench:
         self.journal.on_idle = lambda host: self.told.append("idle")
         self.journal.on_good = lambda host: self.told.append("good")
         self.run = WorkloadRun(
-            a_workload(**step), "w2k3", self.disk, self.ledger, self.journal, clock.stream, self.loop
+            a_workload(**step), "w2k3", self.disk, self.history, self.journal, clock.stream, self.loop
         )
         self.run.start()
 
@@ -164,14 +164,17 @@ def test_paths_are_tallied_by_what_they_completed_well() -> None:
     assert tallies == [(one, 1, 4096), (other, 1, 4096)]
 
 
-def test_a_read_of_the_wrong_value_is_a_finding() -> None:
-    bench = Bench(op="read", depth=1, ios=1)
-    bench.ledger.write_begins(99, 0, 8)
-    bench.ledger.write_ends(99, 0, 8, ok=True)
-    bench.disk.complete(value=98)
-    assert [str(finding) for finding in bench.journal.findings] == [
-        "block 0 holds the value of write 98; allowed: 0, 99"  # the read had begun before the write
-    ]
+def test_the_history_has_every_io_with_its_ending_and_what_reads_saw() -> None:
+    bench = Bench(op="read", depth=1, ios=3)
+    bench.disk.complete(value=98, path=a_path(0))
+    bench.disk.complete(outcome=Outcome.FAILED)
+    bench.pass_time(2)  # after an I/O that failed the next one waits a little
+    bench.disk.complete()
+    first, second, third = bench.history.operations
+    assert (first.ending, first.seen, first.via) == (Ending.OK, ((0, 8, 98),), a_path(0).source)
+    assert (second.ending, second.seen) == (Ending.FAILED, ())
+    assert third.seen == ((16, 8, 0),)
+    assert first.begun < first.ended < second.begun  # type: ignore[operator]
 
 
 def test_busy_from_the_first_io_to_the_last_and_not_in_between() -> None:

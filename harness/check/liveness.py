@@ -1,0 +1,78 @@
+"""After everything has been mended all must be well again: every I/O ends and every path returns, within a bound.
+
+The bounds are the hosts' own (`harness.patience`); what does not come is named with what it still waits for. Over real
+TCP nobody waits for minutes: there the bound is `TCP_PATIENCE_S` at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from harness.expectations import Judgement
+from harness.patience import longest_io_ns, longest_return_ns
+
+if TYPE_CHECKING:
+    from harness.bench import Bench
+
+__all__ = ["TCP_PATIENCE_S", "await_drain", "await_paths", "patience_s"]
+
+TCP_PATIENCE_S: Final = 150.0
+POLL_S: Final = 0.1
+MAX_NAMED: Final = 3
+
+
+def patience_s(bench: Bench) -> tuple[float, float]:
+    """The bounds of this run: for the last I/O to end, and for the last path to return; in seconds."""
+    profiles = [site.profile for site in bench.hosts.values()]
+    drain_s = max(longest_io_ns(profile.timers) for profile in profiles) / 1e9
+    return_s = max(longest_return_ns(profile) for profile in profiles) / 1e9
+    if bench.world.is_simulated:
+        return drain_s, return_s
+    return min(drain_s, TCP_PATIENCE_S), min(return_s, TCP_PATIENCE_S)
+
+
+async def await_drain(bench: Bench, within_s: float) -> bool:
+    """Wait until every workload's I/O has come back and every host that boots is up; judge "drain" when they do not."""
+    try:
+        async with asyncio.timeout(within_s):
+            for name, run in list(bench.running.items()):
+                await run.finished
+                bench.end_phase(name)
+            await bench.booted()
+    except TimeoutError:
+        stuck = sum(run.open for run in bench.running.values())
+        why = f"{stuck} I/Os did not end" if stuck else "a host was still logging on"
+        bench.judge(Judgement("drain", False, f"{why} {within_s:g} s after the last step", kind="liveness"))
+        return False
+    return True
+
+
+async def await_paths(bench: Bench, within_s: float) -> None:
+    """Wait until every path of every disk works; judge "paths return" when one does not."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + within_s
+    while missing := _missing(bench):
+        if loop.time() >= deadline_s:
+            named = "; ".join(missing[:MAX_NAMED])
+            why = f"{within_s:g} s after everything was mended {named}"
+            bench.judge(Judgement("paths return", False, why, {"missing": missing}, kind="liveness"))
+            return
+        await asyncio.sleep(POLL_S)
+    bench.judge_quietly(Judgement("paths return", True, "every path works again"))
+
+
+def _missing(bench: Bench) -> list[str]:
+    """What is not well yet, a line each."""
+    missing = []
+    for name, site in bench.hosts.items():
+        for owner in site.host.sessions:
+            where = f"{name} {owner.request.source or 'default source'} → {owner.request.portal.host}"
+            if not owner.paths:
+                missing.append(f"{where} has no path ({owner.session.state.value})")
+            missing += [
+                f"{where} is {path.shown.display} ({owner.session.state.value})"
+                for _, path in owner.paths
+                if not path.works
+            ]
+    return missing
