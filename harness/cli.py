@@ -1,4 +1,4 @@
-"""The command: `mpiolab run`, `compare`, `check`, `serve`, `status`, `ctl`, `schema`.
+"""The command: `mpiolab run`, `compare`, `check`, `sweep`, `serve`, `status`, `ctl`, `schema`.
 
 Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
 scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
@@ -8,6 +8,7 @@ Each command imports what it needs when it is called: `status` and `ctl` are ask
 """
 
 import os
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -196,6 +197,62 @@ def serve(
         )
     except (ScenarioError, ServeError) as error:
         _refuse(str(error))
+
+
+@app.command()
+def sweep(
+    scenario: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SCENARIO]", help="A scenario file; without one each seed has its own.", show_default=False
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option(metavar="N|A..B", help="How many, or from and to.")] = "1000",
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; one per CPU unless given.", show_default=False)
+    ] = None,
+    db: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.duckdb", help="Keep the results, a row per seed.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --db's file: run what is missing.")] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="The scheduler of a dask.distributed cluster.", show_default=False),
+    ] = None,
+    twice: Annotated[
+        bool, typer.Option("--twice", help="Run each seed in two processes, whose traces must be the same.")
+    ] = False,
+    limit: Annotated[float, typer.Option(min=0.1, help="Seconds of wall-clock time a seed may take.")] = 120.0,
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the summary; - is stdout, alone.", show_default=False),
+    ] = None,
+) -> None:
+    """Run many seeds in parallel: random scenarios, or one scenario file under each seed."""
+    from harness.run_command import OutputError
+    from harness.sweep.command import SeedsError, SweepOptions
+    from harness.sweep.command import sweep as sweep_seeds
+    from harness.sweep.pools import MissingExtra
+    from harness.sweep.store import StoreError
+
+    _own_policies()
+    options = SweepOptions(
+        seeds=seeds,
+        jobs=len(os.sched_getaffinity(0)) if jobs is None else jobs,
+        db=db,
+        resume=resume,
+        dask=dask,
+        twice=twice,
+        limit_s=limit,
+        json=json,
+        command=shlex.join(["mpiolab", *sys.argv[1:]]),
+    )
+    try:
+        code = sweep_seeds(scenario, options)
+    except (ScenarioError, SeedsError, OutputError, StoreError, MissingExtra) as error:
+        _refuse(str(error))
+    raise typer.Exit(code)
 
 
 app.command()(commands.status)

@@ -151,6 +151,8 @@ class Result:
     io: IoCounts
     marks: tuple[str, ...] = ()
     """Rare situations that this run came through, by their names in `harness.check.marks`."""
+    events: int = 0
+    """What the trace holds: TCP segments and everything told to it; 0 without a trace."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -75,6 +75,7 @@ def run_scenario(
         connections=bench.connections,
         phases=tuple(bench.phases),
         failovers=bench.recorder.failovers(),
+        events=trace.events,
         io=IoCounts(
             bench.journal.counts.submitted,
             bench.journal.counts.ok,

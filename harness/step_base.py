@@ -20,6 +20,8 @@ class Step(Table):
     """Not before this scenario time."""
     expect_error: Annotated[str, Field(min_length=1)] | None = None
     """The action must be refused with an error that contains this text."""
+    may_be_refused: bool = False
+    """The action may be refused, for what went before decides about it."""
 
 
 class HostStep(Step):

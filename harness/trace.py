@@ -24,9 +24,12 @@ class Trace:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._pending = bytearray()
+        self.events = 0
+        """What it has taken in: segments and events."""
 
     def segment(self, record: SegmentRecord) -> None:
         """A NIC took a segment."""
+        self.events += 1
         src, dst, payload = record.src, record.dst, record.payload
         self._pending += (
             f"{record.time_ns} {record.nic} {src[0]}:{src[1]}>{dst[0]}:{dst[1]} {record.flags} {record.seq} "
@@ -37,6 +40,7 @@ class Trace:
 
     def event(self, time_ns: int, kind: str, **what: Any) -> None:
         """Something else happened: ``kind`` in a word, the rest as JSON values."""
+        self.events += 1
         self._pending += json.dumps([time_ns, kind, what], separators=(",", ":")).encode() + b"\n"
 
     def sha256(self) -> str:

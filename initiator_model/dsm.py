@@ -116,6 +116,8 @@ class Dsm:
         self._clock = clock
         self._paths: list[Path] = []
         self._selector: PathSelector
+        self.beginnings = 0
+        """How often a policy has begun anew, its turns with it: when it was set, and when a map was loaded again."""
         self._install(make_selector(default_policy.option, options))
 
     @property
@@ -212,8 +214,10 @@ class Dsm:
         if not self.follows_access:
             selector = behind(self._selector)
             if isinstance(selector, PathGroups) and news:
+                self.beginnings += 1
                 self._apply(selector.installed(self._paths))  # priorities are known before a path enters a map
             elif isinstance(selector, PathGroups) and [path.priority for path in self._paths] != before:
+                self.beginnings += 1
                 self._apply(selector.priorities_changed(self._paths))
             return
         self._leave_round_robin()
@@ -334,6 +338,7 @@ class Dsm:
         if isinstance(selector, Guarded):
             selector.on_misstep = self._misstep
         self._selector = selector
+        self.beginnings += 1
         self.meter = selector if selector.measures else None
 
     def _misstep(self, misstep: Misstep) -> None:

@@ -74,7 +74,18 @@ class PathSelection:
 class _DiskWatch:
     """One disk."""
 
-    __slots__ = ("_choices", "_disk", "_name", "_oracle", "_paths", "_selector", "_turns", "attempts", "changed")
+    __slots__ = (
+        "_beginnings",
+        "_choices",
+        "_disk",
+        "_name",
+        "_oracle",
+        "_paths",
+        "_selector",
+        "_turns",
+        "attempts",
+        "changed",
+    )
 
     def __init__(self, oracle: PathSelection, disk: MpioDisk, name: str) -> None:
         self.attempts = 0
@@ -83,6 +94,7 @@ class _DiskWatch:
         self._disk = disk
         self._name = name
         self._selector: PathSelector = disk.dsm.selector
+        self._beginnings = disk.dsm.beginnings
         self._paths: tuple[Path, ...] = ()
         self._turns: Turns | None = None
         self._choices: tuple[Promise, ...] = ()
@@ -94,7 +106,7 @@ class _DiskWatch:
         self.attempts += 1
         if path.state is not _ACTIVE:
             self._found(f"I/O {io.number} was sent down {_source(path)}, which is {path.state.display}")
-        if self.changed or self._disk.dsm.selector is not self._selector:
+        if self.changed or self._disk.dsm.beginnings != self._beginnings:
             self._begin()
         turns = self._turns
         if io.attempts > 1:
@@ -111,6 +123,7 @@ class _DiskWatch:
         dsm = self._disk.dsm
         self.changed = False
         self._selector = dsm.selector
+        self._beginnings = dsm.beginnings
         self._paths = dsm.paths
         promised = [promise for promise in Promise if promise in dsm.selector.promises]
         self._turns = Turns() if Promise.TURNS in promised else None

@@ -16,8 +16,8 @@ from harness.load import scenario_from
 from harness.narration import QuietNarrator
 from harness.policy_check.rules import BOUNDED_MEMORY, ORDER_OF_SETS, SAME_AGAIN
 from harness.policy_check.story_steps import HOST, VOLUME, Steps, nic, paths_of, portal, source
-from harness.policy_check.toml_text import toml_text
 from harness.policy_check.verdict import Failing, Verdict
+from harness.toml_text import toml_text
 
 __all__ = ["Replayed", "replay", "scenario_of"]
 

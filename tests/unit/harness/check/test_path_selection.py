@@ -13,7 +13,7 @@ from initiator_model.paths import Path
 from initiator_model.policies import Promise, Selector
 from initiator_model.policies.round_robin import RoundRobin
 from initiator_model.requests import Io, IoRequest
-from tests.support.runs import LOGINS, NICS, SOURCES, Tables, failed, run, two_paths, verdicts, workload
+from tests.support.runs import LOGINS, NICS, PORTALS, SOURCES, Tables, failed, run, two_paths, verdicts, workload
 
 
 def policy(name: str, **more: object) -> Tables:
@@ -97,6 +97,16 @@ def test_a_built_in_policy_is_watched_too(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(RoundRobin, "choose", lambda selector, paths, io: paths[0])
     result = run(two_paths(*LOGINS, policy("round-robin"), workload(ios=4, iops=None)))
     assert "Round Robin promises: while nothing changes" in failed(result, "path selection")
+
+
+def test_turns_begin_anew_when_what_the_array_says_has_the_map_loaded_again() -> None:
+    groups = [{"id": 1, "portals": [PORTALS[0]]}, {"id": 2, "portals": [PORTALS[1]], "state": "active-non-optimized"}]
+    tables = two_paths(
+        *LOGINS, policy("dm-round-robin", grouping="multibus"), workload(ios=40), timers={}, alua={"groups": groups}
+    )
+    tables["hosts"][0]["profile"] = "linux-dm-multipath"
+    result = run(tables)
+    assert [failure.why for failure in result.failures] == []
 
 
 def test_a_policy_that_cannot_be_made_is_refused() -> None:

@@ -25,8 +25,8 @@ from harness.policy_check.events import (
     to_document,
 )
 from harness.policy_check.shrinking import shortened
-from harness.policy_check.toml_text import toml_text
 from harness.policy_check.trial import try_events
+from harness.toml_text import toml_text
 from initiator_model.requests import Operation
 from iscsi.port_groups import AccessState
 

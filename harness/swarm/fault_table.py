@@ -1,0 +1,86 @@
+"""The kinds of faults a swarm draws from: one row each.
+
+A row says where the kind strikes, which settings it may have, how long it may last, and what it may cost: time alone,
+or I/Os that end badly. A new kind of fault is a new row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Final
+
+from harness.steps import FaultKind
+
+__all__ = ["FAULTS", "NOBODY_THERE", "Cost", "Place", "SwarmFault"]
+
+NOBODY_THERE: Final = "192.168.51.250"
+"""An address of the storage network that no machine has."""
+
+
+_ASKED_AGAIN_MS: Final = 200
+"""Some hosts ask a busy array every two milliseconds, for each I/O: more of it is only more of the same."""
+
+
+class Place(Enum):
+    """Where a fault strikes."""
+
+    NIC_OR_PORTAL = "a host's NIC or one of the array's portals"
+    PORTAL = "one of the array's portals"
+    HOST = "a whole host"
+    VOLUME = "one volume"
+    VOLUME_OR_ARRAY = "one volume, or all"
+    ARRAY = "the array"
+
+
+class Cost(Enum):
+    """What a fault may cost a host that has the patience to wait for its paths."""
+
+    TIME = "I/O stands still and then ends well"
+    IO = "I/O may end badly: the array says no, or the machine is gone"
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmFault:
+    """One kind of fault."""
+
+    kind: FaultKind
+    place: Place
+    cost: Cost = Cost.TIME
+    settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Key of the step -> values to pick from, as a file has them; None leaves the key out."""
+    redirecting_only: bool = False
+    """It is about redirects, so it wants an array that redirects."""
+    longest_ms: int | None = None
+    """How long it may last at most; None: as long as the phase."""
+    slows: bool = False
+    """Data arrive late. So few may be under way that none arrives after its host has given it up (docs/modeled.md, "A
+    ghost write")."""
+
+
+FAULTS: Final = (
+    SwarmFault("link_down", Place.NIC_OR_PORTAL, settings={"carrier": (False, True)}),
+    SwarmFault("blackhole", Place.NIC_OR_PORTAL),
+    SwarmFault("latency", Place.NIC_OR_PORTAL, settings={"extra": ("200us", "2ms", "10ms")}, slows=True),
+    SwarmFault("rate", Place.NIC_OR_PORTAL, settings={"rate": ("100Mbit", "300Mbit")}, slows=True),
+    SwarmFault("portal_down", Place.PORTAL),
+    SwarmFault("silent", Place.PORTAL),
+    SwarmFault("no_login", Place.VOLUME_OR_ARRAY),
+    SwarmFault("redirect_to_dead", Place.VOLUME_OR_ARRAY, settings={"to": (NOBODY_THERE,)}, redirecting_only=True),
+    SwarmFault("array_kill", Place.ARRAY),
+    SwarmFault("host_reboot", Place.HOST, Cost.IO),
+    SwarmFault("busy", Place.VOLUME_OR_ARRAY, Cost.IO, longest_ms=_ASKED_AGAIN_MS),
+    SwarmFault("task_set_full", Place.VOLUME_OR_ARRAY, Cost.IO, longest_ms=_ASKED_AGAIN_MS),
+    SwarmFault("reservation_conflict", Place.VOLUME_OR_ARRAY, Cost.IO),
+    SwarmFault(
+        "check_condition",
+        Place.VOLUME_OR_ARRAY,
+        Cost.IO,
+        {"sense": ("6/29/00", "6/2A/01", "B/00/00", "4/44/00", "5/25/00", "2/04/01"), "count": (None, 1, 5, 20)},
+    ),
+    SwarmFault("medium_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
+)
+
+BY_KIND: Final = MappingProxyType({fault.kind: fault for fault in FAULTS})

@@ -1,0 +1,72 @@
+"""Which features are on in a seed: the first of its two drawings.
+
+Each is on or off for the whole scenario. The odds are those of a bench: two paths and patient hosts mostly, CHAP and
+asymmetric access rarely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from harness.steps import FaultKind
+from harness.swarm.fault_table import FAULTS, Cost
+from sim.rng import stream
+
+__all__ = ["OPERATIONS", "Switches", "switches_of"]
+
+OPERATIONS: Final = ("drop", "drain", "rebalance", "request_logout", "controller_failover")
+"""What an operator of the array may do in the break phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    """The features of one seed."""
+
+    hosts: int
+    redirecting: bool
+    """The array has a group address; else it lists its portals."""
+    alua: bool
+    chap: bool
+    short_timers: bool
+    """A failover takes seconds of virtual time, not a minute."""
+    patient: bool
+    """No host gives up while a fault stands."""
+    shared_volume: bool
+    """Several hosts work on one volume."""
+    large_blocks: bool
+    kinds: tuple[FaultKind, ...]
+    """Faults that may be drawn; none: a run without faults but for what follows."""
+    flap: bool
+    """Several NICs or portals go down one by one and come back in another order."""
+    operations: tuple[str, ...]
+    policy_changes: bool
+
+
+def switches_of(seed: int) -> Switches:
+    """The features that are on in this seed."""
+    rng = stream(seed, "swarm:switches")
+    hosts = 2 if rng.chance(0.25) else 1
+    redirecting = rng.chance(0.8)
+    harmless = rng.chance(0.7)  # faults that cost time alone: then nothing may fail, which is the sharper demand
+    kinds = [
+        fault.kind
+        for fault in FAULTS
+        if rng.chance(0.45)
+        and (fault.cost is Cost.TIME or not harmless)
+        and (redirecting or not fault.redirecting_only)
+    ]
+    return Switches(
+        hosts=hosts,
+        redirecting=redirecting,
+        alua=rng.chance(0.1),
+        chap=rng.chance(0.1),
+        short_timers=rng.chance(0.8),
+        patient=rng.chance(0.75),
+        shared_volume=hosts > 1 and rng.chance(0.5),
+        large_blocks=rng.chance(0.25),
+        kinds=tuple(kinds),
+        flap=rng.chance(0.25),
+        operations=tuple(name for name in OPERATIONS if rng.chance(0.2)),
+        policy_changes=rng.chance(0.3),
+    )
