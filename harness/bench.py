@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from harness.array import target_name
 from harness.array_story import ArrayStory
+from harness.check.marks import Mark
 from harness.check.path_selection import PathSelection
 from harness.check.suite import Oracles
 from harness.checks_model import Check
@@ -56,6 +57,7 @@ class Bench:
         self.recorder = FailoverRecorder(self._now)
         self.selection = PathSelection(self._now)
         self.journal = Journal(self._now)
+        self.journal.on_unknown_write = lambda: self.oracles.marks.hit(Mark.UNKNOWN_WRITE)
         self.journal.on_good = self.recorder.completed
         self.journal.on_busy = self.recorder.busy
         self.journal.on_idle = self.recorder.idle
@@ -73,6 +75,7 @@ class Bench:
                 self.target_names,
                 self.recorder,
                 self.selection,
+                self.oracles.marks,
                 self.tell,
             )
 

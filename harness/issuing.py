@@ -40,6 +40,8 @@ class Journal:
     """Why I/Os failed: the first `MAX_COMPLAINTS` reasons."""
     twice: list[str] = field(default_factory=list)
     """Completions of I/Os that had ended before."""
+    on_unknown_write: Callable[[], None] | None = None
+    """Nobody knows whether a write happened."""
     on_good: Callable[[str], None] | None = None
     """An I/O of this host came back well."""
     on_busy: Callable[[str], None] | None = None
@@ -117,6 +119,8 @@ class Issuer:
             journal.complain(f"{self._name}: {result.outcome.value}: {result.why}")
             if result.outcome is Outcome.UNKNOWN:
                 journal.counts.unknown += 1
+                if operation.is_write and journal.on_unknown_write is not None:
+                    journal.on_unknown_write()
             else:
                 journal.counts.failed += 1
         ended(result, operation)

@@ -251,11 +251,14 @@ async def _fault(bench: Bench, step: Fault) -> None:
     bench.trace.event(bench.world.now_ns(), "fault", name=step.fault_name, fault=step.kind, place=step.place)
     bench.narrator.fault(f"{step.kind.replace('_', ' ')}: {step.place}", bench.world.now_ns())
     bench.standing[step.fault_name] = fault
+    if step.portal is not None:
+        bench.oracles.wire.logins.portals_broken[step.fault_name] = None
     await fault.apply()
 
 
 async def _heal(bench: Bench, step: Heal) -> None:
     fault = bench.standing.pop(step.name)
+    bench.oracles.wire.logins.portals_broken.pop(step.name, None)
     bench.trace.event(bench.world.now_ns(), "heal", name=step.name)
     bench.narrator.fault(f"mended: {step.name}", bench.world.now_ns())
     try:

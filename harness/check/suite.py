@@ -14,7 +14,7 @@ from harness.check.contents import Contents
 from harness.check.findings import Findings
 from harness.check.history import History, Ticks
 from harness.check.landings import Landings
-from harness.check.marks import Marks
+from harness.check.marks import Mark, Marks
 from harness.check.nexus import judge_landings
 from harness.check.streams import StreamWatch
 from harness.check.wire.logins import Logins
@@ -85,6 +85,8 @@ class Oracles:
             volume.name: _Volume(volume.name, History(ticks, volume.block_size), Landings(ticks, volume.block_size))
             for volume in array.volumes
         }
+        for volume in self._volumes.values():
+            volume.history.on_overlap = lambda: self.marks.hit(Mark.OVERLAPPING_IO)
         dead = [step.to for step in self.scenario.steps if isinstance(step, Fault) and step.to is not None]
         landed = [volume.landings.of for volume in self._volumes.values()]
         self.wire = WireWatch(
