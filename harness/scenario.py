@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
 
-from harness.array_steps import SECOND_NS, LogoutNs
+from harness.array_steps import SECOND_NS, LogoutNs, WholeSecondsNs
 from harness.fields import (
     AccessStateName,
     ChapSecret,
@@ -217,6 +217,14 @@ class Array(Table):
     """What a login made directly at a portal gets."""
     time2wait_ns: LogoutNs = Field(default=2 * SECOND_NS, alias="time2wait")
     """What the array offers as DefaultTime2Wait, and answers logouts with. The larger offer wins."""
+    time2retain_ns: WholeSecondsNs | None = Field(default=None, alias="time2retain")
+    """What it offers as DefaultTime2Retain: how long after Time2Wait it keeps what a lost connection left behind."""
+    lost_tasks: Literal["keep", "kill", "kill-beside-another-path"] = "keep"
+    """What becomes of that: kept so long, ended at once, or ended once its host has another path to the volume."""
+    ping_interval_ns: DurationNs | None = Field(default=None, alias="ping_interval")
+    """Silence after which the array pings an initiator (NOP-In); 0s: never."""
+    ping_timeout_ns: DurationNs | None = Field(default=None, alias="ping_timeout")
+    """How long it waits for the answer before it takes the connection for lost."""
     rebalance_interval_ns: DurationNs = Field(default=0, alias="rebalance_interval")
     """How often the array looks whether connections should move; without it only when a step tells it to."""
     rebalance_threshold: Annotated[float, Field(ge=0, le=10)] = 0.25
