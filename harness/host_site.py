@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from harness.check.path_selection import PathSelection
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
+from harness.patience import longest_io_ns
 from harness.scenario import Host as HostModel
 from harness.stall_causes import tcp_option_bytes
 from harness.steps import Workload
 from initiator_model import views
+from initiator_model.fencing import FenceRule, Fencing
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
@@ -55,6 +57,7 @@ class HostSite(HostObserver):
     ) -> None:
         self.model = model
         self.profile = profile_named(model.profile).with_timers(model.timers)
+        self.fencing = Fencing(FenceRule(model.fencing), model.target_notices_ns)
         self.redirects: list[str] = []
         self.host = IscsiHost(
             model.name,
@@ -64,6 +67,7 @@ class HostSite(HostObserver):
             world.stream(f"host:{model.name}").bytes,
             mpio=model.multipath,
             sources=[nic.ip for nic in model.nics],
+            fencing=self.fencing,
             observer=self,
         )
         self._world = world
@@ -82,6 +86,13 @@ class HostSite(HostObserver):
         for owner in self.host.sessions:
             await owner.session.log_out()
         self.host.power_off("the host was shut down")
+
+    @property
+    def longest_io_ns(self) -> int:
+        """The longest one of its logical I/Os can take."""
+        params = [owner.session.params for owner in self.host.sessions if owner.session.params is not None]
+        kept_s = max((each.default_time2wait + each.default_time2retain for each in params), default=0)
+        return longest_io_ns(self.profile.timers, self.fencing.longest_ns(kept_s))
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from harness.bench import Bench
 from harness.checks_model import StateCheck
 from harness.expectations import judge_now
 from harness.host_site import HostSite
-from harness.patience import longest_io_ns
 from harness.perform_array import ARRAY_ACTIONS
 from harness.policy_step import SetPolicy
 from harness.result import FailureKind
@@ -180,7 +179,7 @@ async def _workload(bench: Bench, step: Workload) -> None:
     bench.framings[step.name] = site.framing(step, bench.scenario.network.mtu)
     run.start()
     if not step.background:
-        await _finished(run, longest_io_ns(site.profile.timers))
+        await _finished(run, site.longest_io_ns)
         bench.end_phase(step.name)
 
 
@@ -202,7 +201,7 @@ async def _stop(bench: Bench, step: Stop) -> None:
     if run is None:
         return
     run.stop()
-    await _finished(run, longest_io_ns(bench.hosts[run.host].profile.timers))
+    await _finished(run, bench.hosts[run.host].longest_io_ns)
     bench.end_phase(step.name)
 
 

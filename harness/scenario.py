@@ -30,6 +30,7 @@ from harness.fields import (
 from harness.step_base import Net
 from harness.steps import AnyStep, Workload
 from harness.timer_overrides import as_written
+from initiator_model.fencing import NOTICES_NS
 from iscsi.lun import MAX_LUN
 from target.access_config import MAX_TRANSITION_S
 from target.disk import MAX_SIZE_BYTES
@@ -308,7 +309,18 @@ class Host(Table):
     """MPIO is installed."""
     timers: dict[str, TimerValue] = Field(default_factory=dict)
     """Overrides of the profile's timers by its stack's names, such as { link_down_time = "15s" }; durations in ns."""
+    fencing: Literal["none", "wait", "lun-reset", "preempt-and-abort"] = "none"
+    """Before a write goes down another path: what is done about its ghost at the one that was lost. None of the
+    profiles' real hosts does anything (docs/ghost-writes.md)."""
+    target_notices_ns: DurationNs = Field(default=NOTICES_NS, alias="target_notices")
+    """fencing = "wait" only: how long the array needs to see a silent loss; its ping_interval and ping_timeout."""
     nics: Annotated[Listing[Nic], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _notices_where_it_waits(self) -> Self:
+        if self.fencing != "wait" and "target_notices_ns" in self.model_fields_set:
+            raise ValueError('target_notices is what fencing = "wait" goes by')
+        return self
 
     @field_serializer("timers")
     def _timers_as_written(self, timers: dict[str, int]) -> dict[str, str | int]:
