@@ -131,9 +131,9 @@ class DiskFence:
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
         completion = None if loss.over else await self._tried(loss, through)
-        what = f"fence ({self._rule.value}) against {loss.label} through {through.label}"
+        what = f"fence ({self._rule.value}) against {loss.label} through {through.source} -> {through.portal}"
         if completion is None:
-            self._note(f"{what}: it holds after {loop.time() - begun_s:.3g} s")
+            self._note(f"{what}: it holds, {loop.time() - begun_s:.3f} s")
         else:
             self._note(f"{what} failed: {words(completion)}")
         done(completion)

@@ -18,7 +18,7 @@ from target import cleanup
 from target.chores import Chore, Chores
 from target.config import AccessRule, ArrayKind, GroupConfig, LostTasks, VolumeConfig
 from target.decisions import Decision
-from target.faults import Faults, GoneAfterLogoutRequest, Luns, SpoiledLuns
+from target.faults import ArrayFault, Faults, GoneAfterLogoutRequest, Luns, SpoiledLuns
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.moves import Moves, Note
@@ -293,6 +293,15 @@ class Group:
             if session.tasks is not None and volume is not None:
                 session.tasks.luns = self.luns(volume, session.portal)
                 session.tasks.holds = self.faults.holds(session.portal, volume.config.name)
+
+    def lift(self, fault: ArrayFault) -> int:
+        """Switch a fault off; how many commands it had held that were executed now. Raises FaultError."""
+        before = self._held()
+        self.faults.off(fault)
+        return before - self._held()
+
+    def _held(self) -> int:
+        return sum(session.tasks.held for session in self.sessions.all() if session.tasks is not None)
 
     def logout_requested(self, session: Session) -> None:
         """A session was asked to log out: what some firmware does to it then; see `GoneAfterLogoutRequest`."""

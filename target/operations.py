@@ -16,6 +16,7 @@ from target.access_config import STATES
 from target.decisions import BY_OPERATOR, Decision, Kind, about_array
 from target.faults import ArrayFault, FaultError, FaultName
 from target.group import Volume
+from target.holds import HELD
 from target.port_groups import TransitionFailed
 from target.rebalancing import Rebalancing
 from target.server import ArrayProtocol, ArrayServer
@@ -328,10 +329,10 @@ class Operations:
     def end(self, fault: ArrayFault) -> Decision:
         """Switch a fault off. Raises OperationError when that very fault is not on."""
         try:
-            self.group.faults.off(fault)
+            executed = self.group.lift(fault)
         except FaultError as error:
             raise OperationError(str(error)) from None
-        return self._spread(fault, "off")
+        return self._spread(fault, f"off, {executed} held executed" if fault.name in HELD else "off")
 
     def faults(self) -> list[ArrayFault]:
         """The faults that are on."""

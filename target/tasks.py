@@ -54,8 +54,13 @@ class TaskSet(Execution):
 
     @property
     def waiting(self) -> int:
-        """How many commands wait for data or for a flush."""
+        """How many commands wait: for data, for their turn, for a flush."""
         return len(self._waiting)
+
+    @property
+    def held(self) -> int:
+        """How many of them have all they need but for their turn; see `target.holds`."""
+        return self._waiting.turns
 
     def start(self, command: ScsiCommand, connection: Allegiance) -> None:
         """A command is due (in CmdSN order, or immediate), and came in on ``connection``."""

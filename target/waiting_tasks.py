@@ -133,6 +133,11 @@ class WaitingTasks:
         """A task waits for a flush."""
         self._tasks[task.command.itt] = task
 
+    @property
+    def turns(self) -> int:
+        """How many commands wait for their turn."""
+        return sum(isinstance(task, WaitingTurn) for task in self._tasks.values())
+
     def put_turn(self, task: WaitingTurn) -> bool:
         """A command waits for its turn. False when those that do would hold more than the room; one always may."""
         held = [other.size_bytes for other in self._tasks.values() if isinstance(other, WaitingTurn)]
