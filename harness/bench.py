@@ -22,6 +22,7 @@ from harness.stall_causes import StallCauses
 from harness.trace import Trace
 from harness.workload import Journal, WorkloadRun
 from harness.world import World, WorldFault
+from initiator_model.fencing import FenceRule
 from target.decisions import Decision, Kind
 
 
@@ -175,4 +176,7 @@ class Bench:
 
     def expected_stall_ns(self, failover: Failover) -> int | None:
         """See `RunFacts.expected_stall_ns`."""
-        return self.causes.expected_stall_ns(failover.cause, self.hosts[failover.host].profile)
+        site = self.hosts[failover.host]
+        if site.fencing.rule is FenceRule.WAIT:  # longer than any of the profile's timers
+            return None
+        return self.causes.expected_stall_ns(failover.cause, site.profile)

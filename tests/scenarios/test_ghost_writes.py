@@ -11,7 +11,7 @@ from harness.narration import QuietNarrator
 from harness.result import ExitCode, Result
 from harness.run import run_scenario
 from harness.scenario import Scenario
-from tests.support.runs import LOGINS, NICS, SHORT_TIMERS, failed, run, two_paths, workload
+from tests.support.runs import LOGINS, NICS, PORTALS, SHORT_TIMERS, SOURCES, failed, login, run, two_paths, workload
 
 UNSAFE = sorted(Path("scenarios/unsafe").glob("*.toml"))
 SAFE = sorted(Path("scenarios").glob("ghost_write_*.toml"))
@@ -94,3 +94,21 @@ def test_a_command_that_is_still_on_its_way(rule: str, ghost: bool) -> None:
     result = run(tables)
 
     assert any(failure.check == "content" for failure in result.failures) is ghost
+
+
+def test_a_unit_reset_costs_the_other_paths_time_and_no_write() -> None:
+    """It sweeps away what is under way on every path, and leaves each a unit attention: all of it is tried again."""
+    policy = {"do": "set_policy", "volume": "logs", "policy": "round-robin"}
+    cable = {"do": "fault", "kind": "link_down", "nic": NICS[0], "at": "300ms"}
+    held = {"do": "fault", "kind": "late", "op": "write", "portal": PORTALS[0], "name": "queue"}
+    logins = [{"do": "discover"}, *(login(source) for source in SOURCES)]
+    work = workload(background=True, op="write", depth=12, iops=2000)
+    steps = [*logins, policy, held, work, cable, {"do": "wait", "duration": "10ms", "at": "3s"}]
+    tables = two_paths(*steps, nics=3, timers=SHORT_TIMERS | {"pdo_remove_period": "60s"})
+    tables["hosts"][0] |= {"profile": "msdsm-2008", "fencing": "lun-reset"}
+
+    result = run(tables)
+
+    assert not result.failures, [f"{failure.check}: {failure.why}" for failure in result.failures]
+    assert (result.io.failed, result.io.unknown) == (0, 0)
+    assert len(result.failovers) == 1

@@ -276,8 +276,8 @@ def test_a_held_write_that_something_ends_is_never_executed(end: Callable[[Peer,
     held.send(command)
 
     end(held, other, command)
-    off(group)
 
+    assert group.lift(LATE) == 0
     assert disk_bytes(group, 0, BLOCK) == bytes(BLOCK)
     assert [answer for answer in held.hear() if isinstance(answer, ScsiResponse) and answer.itt == command.itt] == []
 
@@ -292,8 +292,7 @@ def test_without_any_of_these_it_is_executed_though_its_connection_is_lost() -> 
     assert status(other.send(write(other, NEW))) is ScsiStatus.GOOD
     group.tick(21_999_999_999)
 
-    off(group)
-
+    assert group.lift(LATE) == 1
     assert disk_bytes(group, 0, BLOCK) == OLD
 
 
