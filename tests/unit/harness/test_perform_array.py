@@ -344,8 +344,8 @@ def test_slow_commands_take_so_much_longer_and_stalled_ones_until_it_is_healed()
     slow, stalled = result.phases
     assert not result.failures
     assert 200_000 <= slow.latency_us.p99 < 201_000
+    assert stalled.ios == 0  # while it was counted, nothing came back
     assert result.io.ok == 2
-    assert stalled.ios == 1
 
 
 def test_a_late_command_is_executed_when_it_is_healed_and_the_array_says_how_many() -> None:
