@@ -133,7 +133,7 @@ class DiskFence:
         completion = None if loss.over else await self._tried(loss, through)
         what = f"fence ({self._rule.value}) against {loss.label} through {through.source} -> {through.portal}"
         if completion is None:
-            self._note(f"{what}: it holds, {loop.time() - begun_s:.3f} s")
+            self._note(f"{what}: it holds after {loop.time() - begun_s:.6f} s")
         else:
             self._note(f"{what} failed: {words(completion)}")
         done(completion)

@@ -69,6 +69,17 @@ def test_what_an_array_can_do_by_itself_takes_a_loss_that_it_sees(array: dict[st
     assert any(failure.check == "content" for failure in result.failures) is ghost
 
 
+@pytest.mark.parametrize("profile", ["msdsm-2008", "linux-dm-multipath"])
+def test_a_write_that_waits_behind_a_living_connection_is_ended_there_before_it_is_sent_again(profile: str) -> None:
+    """Windows drops the connection and logs in again, Linux aborts the task: each ends it, and nobody fences."""
+    scenario = load_scenario(Path("scenarios/unsafe/ghost_write_windows.toml"))
+    steps = tuple(step for step in scenario.steps if getattr(step, "name", "") != "cable" and step.do != "expect")
+    host = scenario.hosts[0].model_copy(update={"profile": profile})
+    result = told(scenario.model_copy(update={"steps": steps, "hosts": (host,)}))
+    assert not result.failures, [f"{failure.check}: {failure.why}" for failure in result.failures]
+    assert result.io.ok == 3
+
+
 def test_waiting_is_as_good_as_what_the_host_knows_of_the_array() -> None:
     """The array needs 30 s to see the loss, and the host believes 3: it is through with waiting before the array is."""
     scenario = load_scenario(Path("scenarios/ghost_write_wait.toml"))
