@@ -1,7 +1,7 @@
 """Ten mistakes in the target and the host, planted one at a time, that a sweep has to find.
 
-Each names the oracle that is there for it. `test_swarm_bugs.py` counts how many seeds that takes, and minimizes the first
-one; docs/planted-bugs.md has the table.
+Each names the oracle that is there for it. `test_swarm_bugs.py` counts how many seeds that takes, and minimizes the
+first one; docs/planted-bugs.md has the table.
 """
 
 from __future__ import annotations
