@@ -34,7 +34,9 @@ class StreamWatch:
 
     def written(self, flow: Flow, buffers: Sequence[bytes]) -> None:
         """The socket's user wrote these buffers."""
-        self._on_the_way[flow].extend(buffers)
+        waiting = self._on_the_way.get(flow)
+        if waiting is not None:  # else its peer is gone: nobody will have it
+            waiting.extend(buffers)
 
     def delivered(self, flow: Flow, data: bytes) -> None:
         """The socket handed ``data`` to its user."""
