@@ -34,6 +34,12 @@ def test_an_unsafe_scenario_fails_by_its_content_alone(path: Path) -> None:
     assert (result.io.ok, result.io.failed, result.io.unknown) == (3, 0, 0), "the application was told that all is well"
 
 
+@pytest.mark.parametrize("path", [*UNSAFE, *SAFE], ids=lambda path: path.stem)
+def test_it_is_the_same_run_again(path: Path) -> None:
+    scenario = load_scenario(path)
+    assert told(scenario).trace_sha256 == told(scenario).trace_sha256
+
+
 @pytest.mark.parametrize("path", SAFE, ids=lambda path: path.stem)
 def test_a_safe_scenario_is_the_unsafe_one_but_for_what_makes_it_safe(path: Path) -> None:
     """The same steps and the same profile; without its one option the ghost is there."""
