@@ -233,7 +233,7 @@ def sweep(
     from harness.run_command import OutputError
     from harness.sweep.command import SeedsError, SweepOptions
     from harness.sweep.command import sweep as sweep_seeds
-    from harness.sweep.pools import MissingExtra
+    from harness.sweep.pools import MissingExtra, NoCluster
     from harness.sweep.store import StoreError
 
     _own_policies()
@@ -250,7 +250,7 @@ def sweep(
     )
     try:
         code = sweep_seeds(scenario, options)
-    except (ScenarioError, SeedsError, OutputError, StoreError, MissingExtra) as error:
+    except (ScenarioError, SeedsError, OutputError, StoreError, MissingExtra, NoCluster) as error:
         _refuse(str(error))
     raise typer.Exit(code)
 

@@ -30,6 +30,8 @@ MAX_BYTES: Final = 2 << 20
 
 _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
 _LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
+LARGE: Final = 32 << 10
+"""From here on twice the block is half as many I/Os: they say nothing more, and cost as much as all the rest."""
 _SMALL_BLOCK: Final = "512B"
 _SIZES: Final = {"512B": 512, **{f"{kib}KiB": kib << 10 for kib in (4, 8, 16, 64, 128, 256)}}
 
@@ -89,6 +91,7 @@ def _workloads(seed: int, on: Switches, topology: Topology, phase: BreakPhase) -
     for number, (host, volume) in enumerate(each, start=1):
         rng = stream(seed, f"swarm:workload {number}")
         block = _block(rng, on, topology, volume)
+        count = max(20, min(ios, ios * LARGE // _SIZES[block]))
         most = (SLOW_BYTES if slow else MAX_BYTES) // _SIZES[block]
         yield {
             "do": "workload",
@@ -100,9 +103,9 @@ def _workloads(seed: int, on: Switches, topology: Topology, phase: BreakPhase) -
             "depth": max(1, min(rng.pick((1, 2, 4, 8, 16, 32)), most)),
             "pattern": rng.pick(("random", "random", "sequential")),
             "region": rng.pick(("256KiB", "256KiB", "1MiB", "4MiB")),
-            "ios": ios,
+            "ios": count,
             # Most of it within the phase, whatever stands still meanwhile.
-            "iops": max(5, ios * 1000 * rng.pick((1, 2, 4)) // phase.length_ms),
+            "iops": max(5, count * 1000 * rng.pick((1, 2, 4)) // phase.length_ms),
             "background": True,
         }
 
