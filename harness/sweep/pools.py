@@ -7,6 +7,7 @@ seeds did that, the pool does not know. After that a local pool is of no more us
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,7 +20,7 @@ from harness.sweep.job import Job
 from harness.sweep.row import SeedRow
 from harness.sweep.worker import run_chunk, set_up
 
-__all__ = ["DaskPool", "LocalPool", "MissingExtra", "NoCluster", "Pool", "is_lost"]
+__all__ = ["DaskPool", "LocalPool", "MissingExtra", "NoCluster", "Pool", "cpus", "is_lost"]
 
 _CONNECT_S: Final = 10.0
 
@@ -51,8 +52,16 @@ class Pool(Protocol):
         """Let the workers go; what has not begun is not run."""
 
 
+def cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class LocalPool:
-    """Processes of this machine, spawned: they have nothing of the parent's state."""
+    """Processes of this machine, spawned: they have nothing of the parent's state.
+
+    They stay for the whole sweep. A run leaves nothing that the collection before the next one does not free.
+    """
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
