@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from harness.array import target_name
 from harness.array_story import ArrayStory
+from harness.check.marks import Mark
 from harness.check.path_selection import PathSelection
 from harness.check.suite import Oracles
 from harness.checks_model import Check
@@ -14,13 +15,14 @@ from harness.expectations import Judgement
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
 from harness.host_site import HostSite
+from harness.issuing import Journal
 from harness.narration import Narrator
 from harness.phases import phase_of
 from harness.result import Connection, Failover, Phase
 from harness.scenario import Scenario
 from harness.stall_causes import StallCauses
 from harness.trace import Trace
-from harness.workload import Journal, WorkloadRun
+from harness.workload import WorkloadRun
 from harness.world import World, WorldFault
 from target.config import Limits
 from target.decisions import Decision, Kind
@@ -43,6 +45,8 @@ class Bench:
         self.hosts: dict[str, HostSite] = {}
         self.standing: dict[str, WorldFault] = {}
         self.running: dict[str, WorkloadRun] = {}
+        self.single_ios: list[asyncio.Future[None]] = []
+        """Of `io` steps in the background; done when the I/O has come back."""
         self.phases: list[Phase] = []
         self.judgements: list[Judgement] = []
         self.connections: tuple[Connection, ...] = ()
@@ -53,6 +57,7 @@ class Bench:
         self.recorder = FailoverRecorder(self._now)
         self.selection = PathSelection(self._now)
         self.journal = Journal(self._now)
+        self.journal.on_unknown_write = lambda: self.oracles.marks.hit(Mark.UNKNOWN_WRITE)
         self.journal.on_good = self.recorder.completed
         self.journal.on_busy = self.recorder.busy
         self.journal.on_idle = self.recorder.idle
@@ -70,6 +75,7 @@ class Bench:
                 self.target_names,
                 self.recorder,
                 self.selection,
+                self.oracles.marks,
                 self.tell,
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from harness.check.marks import Mark, Marks
 from harness.check.path_selection import PathSelection
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
@@ -13,6 +14,7 @@ from harness.stall_causes import tcp_option_bytes
 from harness.steps import Workload
 from initiator_model import views
 from initiator_model.connector import Connector
+from initiator_model.disk import MpioDisk
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
@@ -54,6 +56,7 @@ class HostSite(HostObserver):
         target_names: dict[str, str],
         recorder: FailoverRecorder,
         selection: PathSelection,
+        marks: Marks,
         tell: Tell,
     ) -> None:
         self.model = model
@@ -68,12 +71,15 @@ class HostSite(HostObserver):
             mpio=model.multipath,
             sources=[nic.ip for nic in model.nics],
             observer=self,
+            first_cmd_sn=model.first_cmd_sn,
         )
         self._world = world
         self._target_names = target_names
         self._volume_of = {target: volume for volume, target in target_names.items()}
         self._recorder = recorder
         self._selection = selection
+        self._marks = marks
+        self._losses: dict[MpioDisk, int] = {}  # when each disk lost a path last
         self._tell = tell
 
     async def boot(self) -> None:
@@ -237,11 +243,20 @@ class HostSite(HostObserver):
         self._selection.changed(disk.disk)
         if new is PathState.FAILED:
             self._recorder.path_failed(host.name, path.source.rpartition(":")[0])
+            self._mark_loss(disk.disk)
         if old is not PathState.UNDETERMINED:
             self._tell(
                 f"{host.name} path {path.source.rpartition(':')[0]} → {path.portal}: "
                 f"{old.display} → {path.shown.display} ({why})"
             )
+
+    def _mark_loss(self, disk: MpioDisk) -> None:
+        now_ns = self._world.now_ns()
+        if self._losses.get(disk) == now_ns:
+            self._marks.hit(Mark.TWO_PATHS_LOST)
+        self._losses[disk] = now_ns
+        if not any(path.works for path in disk.dsm.paths):
+            self._marks.hit(Mark.ALL_PATHS_LOST)
 
     def on_disk(self, host: IscsiHost, disk: ClaimedDisk, present: bool, why: str) -> None:
         """A disk came or went."""
@@ -250,6 +265,8 @@ class HostSite(HostObserver):
             self._selection.watch(disk.disk, f"{host.name} {volume}")
             self._tell(f"{host.name} MPIO Disk{disk.number} is {volume}")
         else:
+            if disk.disk.dsm.paths and not any(path.works for path in disk.disk.dsm.paths):
+                self._marks.hit(Mark.DISK_REMOVED)
             self._tell(f"{host.name} MPIO Disk{disk.number} ({volume}) is gone: {why}")
 
     def on_note(self, host: IscsiHost, text: str) -> None:

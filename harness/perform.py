@@ -9,9 +9,12 @@ from typing import Any
 from pydantic import SecretStr
 
 from harness.bench import Bench
+from harness.check.history import Operation
 from harness.checks_model import StateCheck
 from harness.expectations import judge_now
 from harness.host_site import HostSite
+from harness.io_step import SingleIo
+from harness.issuing import Issuer
 from harness.patience import longest_io_ns
 from harness.perform_array import ARRAY_ACTIONS
 from harness.policy_step import SetPolicy
@@ -34,6 +37,7 @@ from harness.steps import (
 )
 from harness.units import format_duration
 from harness.workload import WorkloadRun
+from initiator_model.disk import DiskRemoved, IoResult, QueueFull
 from initiator_model.dsm import Dsm, PolicyRefused, PolicyRequest
 from initiator_model.host_records import InitiatorError
 from initiator_model.paths import Path, PathState
@@ -187,6 +191,34 @@ async def _workload(bench: Bench, step: Workload) -> None:
         bench.end_phase(step.name)
 
 
+async def _io(bench: Bench, step: SingleIo) -> None:
+    site = _site(bench, step.host)
+    disk, history = site.claimed(step.volume).disk, bench.oracles.history(step.volume)
+    name = f"{step.op} at {step.lba}"
+    issuer = Issuer(name, site.model.name, disk, history, bench.journal)
+    ended: asyncio.Future[None] = bench.world.loop.create_future()
+
+    def came_back(result: IoResult, operation: Operation) -> None:
+        issuer.rest()
+        ended.set_result(None)
+
+    try:
+        issuer.issue(step.op == "write", step.lba, step.blocks, came_back)
+    except (DiskRemoved, QueueFull) as error:
+        raise StepFailed(f"{name}: {error}", kind="liveness") from None
+    if step.background:
+        bench.single_ios.append(ended)
+        return
+    patience_ns = longest_io_ns(site.profile.timers)
+    try:
+        async with asyncio.timeout(patience_ns / 1e9):
+            await asyncio.shield(ended)
+    except TimeoutError:
+        bench.single_ios.append(ended)
+        why = f"the {name} did not come back within {format_duration(patience_ns)}"
+        raise StepFailed(why, kind="liveness") from None
+
+
 async def _finished(run: WorkloadRun, patience_ns: int) -> None:
     """Wait for a workload as long as something comes back. Raises StepFailed when nothing has for ``patience_ns``."""
     while not run.finished.done():
@@ -219,11 +251,14 @@ async def _fault(bench: Bench, step: Fault) -> None:
     bench.trace.event(bench.world.now_ns(), "fault", name=step.fault_name, fault=step.kind, place=step.place)
     bench.narrator.fault(f"{step.kind.replace('_', ' ')}: {step.place}", bench.world.now_ns())
     bench.standing[step.fault_name] = fault
+    if step.portal is not None:
+        bench.oracles.wire.logins.portals_broken[step.fault_name] = None
     await fault.apply()
 
 
 async def _heal(bench: Bench, step: Heal) -> None:
     fault = bench.standing.pop(step.name)
+    bench.oracles.wire.logins.portals_broken.pop(step.name, None)
     bench.trace.event(bench.world.now_ns(), "heal", name=step.name)
     bench.narrator.fault(f"mended: {step.name}", bench.world.now_ns())
     try:
@@ -275,6 +310,7 @@ _ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
     Mpclaim: _mpclaim,
     SetPolicy: _set_policy,
     Workload: _workload,
+    SingleIo: _io,
     Stop: _stop,
     Fault: _fault,
     Heal: _heal,

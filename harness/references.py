@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import standing_faults, timer_overrides
+from harness.io_step import MAX_BLOCK_BYTES
 from harness.mistakes import did_you_mean, dotted
 from harness.units import UnitError, parse_size
 from initiator_model.profiles import PROFILES
@@ -225,6 +226,8 @@ def _steps(raw: Row, names: _Names) -> Iterator[Finding]:
                 yield from _workload_fits(here, step, raw)
                 if step.get("background") is True and (name := _text(step, "name")):
                     background.append(name)
+            case "io":
+                yield from _io_fits(here, step, raw)
             case "access_state":
                 yield from _group_there(here, step, names)
             case "stop":
@@ -241,6 +244,21 @@ def _group_there(here: Path, step: Row, names: _Names) -> Iterator[Finding]:
         yield dotted((*here, "do")), "the array has no target port groups: see [array.alua]"
     elif str(step.get("group")) not in known:
         yield dotted((*here, "group")), f"no port group {step.get('group')} (known: {', '.join(known)})"
+
+
+def _io_fits(here: Path, step: Row, raw: Row) -> Iterator[Finding]:
+    """The blocks of a single I/O must be there, and be no more than one command may move."""
+    volume = next((row for _, row in rows(raw, "array", "volumes") if row.get("name") == step.get("volume")), {})
+    size, sector = _size(volume.get("size")), volume.get("block_size", 512)
+    lba, blocks = step.get("lba"), step.get("blocks", 8)
+    if not (isinstance(lba, int) and isinstance(blocks, int) and isinstance(sector, int) and sector > 0):
+        return
+    last, end = size // sector - 1 if size is not None else None, lba + blocks - 1
+    if last is not None and end > last:
+        yield dotted((*here, "lba")), f"the last block of the volume is {last}, that of the I/O {end}"
+    if blocks * sector > MAX_BLOCK_BYTES:
+        most = MAX_BLOCK_BYTES // sector
+        yield dotted((*here, "blocks")), f"expected at most {most} blocks, the array's largest transfer"
 
 
 def _workload_fits(here: Path, step: Row, raw: Row) -> Iterator[Finding]:

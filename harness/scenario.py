@@ -296,6 +296,8 @@ class Host(Table):
     iqn: IscsiName
     next_port: Port | None = None
     """The ephemeral port the host hands out next; without it the first of its operating system's range."""
+    first_cmd_sn: Annotated[int, Field(ge=0, le=0xFFFFFFFF)] | None = None
+    """The CmdSN its sessions begin with, to see it wrap; without it a random one."""
     multipath: bool = True
     """MPIO is installed."""
     timers: dict[str, TimerValue] = Field(default_factory=dict)

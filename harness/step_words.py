@@ -12,6 +12,7 @@ from harness.array_steps import (
     RequestLogout,
     Undrain,
 )
+from harness.io_step import SingleIo
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep
 from harness.steps import (
@@ -69,6 +70,10 @@ def _words(step: AnyStep) -> str:
             return f"Set the load balance policy of {step.volume} to {policy}{preferred}{standby}{_settings(step)}"
         case Workload():
             return _workload(step)
+        case SingleIo():
+            last = step.lba + step.blocks - 1
+            background = " in the background" if step.background else ""
+            return f"{step.op.capitalize()} blocks {step.lba} to {last} of {step.volume}{background}"
         case Stop():
             return f"Stop {step.name} and let its I/Os drain"
         case Fault():

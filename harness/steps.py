@@ -31,6 +31,7 @@ from harness.fields import (
     Share,
     SizeBytes,
 )
+from harness.io_step import MAX_BLOCK_BYTES, SingleIo
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep, Step, VolumeStep
 from target.faults import ArrayFault, FaultName
@@ -124,10 +125,6 @@ class Mpclaim(HostStep):
 
     do: Literal["mpclaim"]
     volume: Label | None = None
-
-
-MAX_BLOCK_BYTES = 8 << 20
-"""What the array says in VPD page B0h; a longer command is refused."""
 
 
 class Workload(VolumeStep):
@@ -312,6 +309,7 @@ AnyStep = Annotated[
     | Mpclaim
     | SetPolicy
     | Workload
+    | SingleIo
     | Stop
     | Fault
     | Heal

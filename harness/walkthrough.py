@@ -19,6 +19,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from harness.check.suite import ORACLES
 from harness.result import Failover, Net, PathShare, Phase, Result
 from harness.scenario import Scenario
 from harness.step_words import POLICY_WORDS, describe
@@ -212,19 +213,27 @@ def _with(grid: Table, *rows: Text) -> Table:
 
 
 def _verdicts(result: Result) -> Table:
-    """Every check with its mark; the reason only where it failed, for it was told when it was judged."""
+    """Every check with its mark; the reason only where it failed, for it was told when it was judged.
+
+    Oracles that hold, which are in every run, share a row.
+    """
     reasons = {failure.check: failure.why for failure in result.failures}
     names = [check.name for check in result.checks]
     grid = Table.grid(padding=(0, 2, 0, 0))
     for no_wrap in (True, True, False):
         grid.add_column(no_wrap=no_wrap)
+    held = [check.name for check in result.checks if check.name in ORACLES and check.verdict == "pass"]
     for check in result.checks:
+        if check.name in held:
+            continue
         grid.add_row(
             _mark(check.verdict == "pass"), check.name, reasons.get(check.name, "") if check.verdict == "fail" else ""
         )
     for failure in result.failures:
         if failure.check not in names:
             grid.add_row(_mark(False), failure.check, failure.why)
+    if held:
+        grid.add_row(_mark(True), f"{len(held)} oracles", Text(", ".join(held), "dim"))
     return grid
 
 

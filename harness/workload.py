@@ -8,23 +8,18 @@ the phase.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.check.history import Ending, History, Operation
-from harness.sectors import stamped
+from harness.check.history import History, Operation
+from harness.issuing import Issuer, Journal
 from harness.steps import Workload
-from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
+from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, QueueFull
 from initiator_model.paths import Path
 from sim.rng import Stream
 
-MAX_COMPLAINTS = 5
 FAILED_PAUSE_NS = 1_000_000
 """After an I/O that failed the next one waits so long: a disk that refuses at once would be asked for ever at one
 instant of virtual time."""
-
-
-_ENDINGS = {Outcome.OK: Ending.OK, Outcome.FAILED: Ending.FAILED, Outcome.UNKNOWN: Ending.UNKNOWN}
 
 
 @dataclass(slots=True)
@@ -34,40 +29,6 @@ class PathTally:
     path: Path
     ios: int = 0
     bytes: int = 0
-
-
-@dataclass(slots=True)
-class Counts:
-    """Logical I/Os of a run, by how they ended."""
-
-    submitted: int = 0
-    ok: int = 0
-    failed: int = 0
-    unknown: int = 0
-
-
-@dataclass(slots=True)
-class Journal:
-    """What all workloads of a run share: numbering, counts, and what was found wrong."""
-
-    now_ns: Callable[[], int]
-    counts: Counts = field(default_factory=Counts)
-    refused: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    """Why I/Os failed: the first `MAX_COMPLAINTS` reasons."""
-    twice: list[str] = field(default_factory=list)
-    """Completions of I/Os that had ended before."""
-    on_good: Callable[[str], None] | None = None
-    """An I/O of this host came back well."""
-    on_busy: Callable[[str], None] | None = None
-    """A workload of this host that had no I/O under way has some now."""
-    on_idle: Callable[[str], None] | None = None
-    """Its last one has come back, and no other follows at once."""
-
-    def complain(self, why: str) -> None:
-        """An I/O ended badly."""
-        if len(self.complaints) < MAX_COMPLAINTS and why not in self.complaints:
-            self.complaints.append(why)
 
 
 class WorkloadRun:
@@ -93,7 +54,8 @@ class WorkloadRun:
         self.latencies_ns: list[int] = []
         self.paths: dict[int, PathTally] = {}
         self.finished: asyncio.Future[None] = loop.create_future()
-        self._history = history
+        self._issuer = Issuer(step.name, host, disk, history, journal)
+        self._under_way = self._issuer.under_way
         self._journal = journal
         self._rng = rng
         self._loop = loop
@@ -102,8 +64,6 @@ class WorkloadRun:
         self._slots //= step.block_bytes
         self._next_slot = 0
         self._issued = 0
-        self._under_way: dict[int, None] = {}
-        self._busy = False
         self._ended = False
         self._due_ns = self.start_ns
         self._not_before_ns = self.start_ns
@@ -170,8 +130,7 @@ class WorkloadRun:
                 self._due_ns += interval_ns
             try:
                 self._submit()
-            except (DiskRemoved, QueueFull) as error:
-                self._journal.refused.append(f"{step.name}: {error}")
+            except (DiskRemoved, QueueFull):
                 self.stop()
         self._pumping = False
 
@@ -180,80 +139,30 @@ class WorkloadRun:
         self._pump()
 
     def _submit(self) -> None:
-        step, journal = self.step, self._journal
+        step = self.step
         read = step.op == "read" or (step.op == "mixed" and self._rng.random() < step.read_share)
         if step.pattern == "random":
             slot = int(self._rng.random() * self._slots)
         else:
             slot = self._next_slot
             self._next_slot = (slot + 1) % self._slots
-        lba = slot * self._block_lbas
-        journal.counts.submitted += 1
-        number = journal.counts.submitted
         self._issued += 1
-        self._under_way[number] = None
-        if not self._busy:
-            self._busy = True
-            if journal.on_busy is not None:
-                journal.on_busy(self.host)
-        history, blocks = self._history, self._block_lbas
-        operation = history.invoke(number, self.host, not read, lba, blocks)
-        try:
-            if read:
-                self.disk.submit_read(lba, blocks, lambda result: self._ended_io(result, operation))
-            else:
-                data = stamped(number, lba, blocks, self.disk.block_size)
-                self.disk.submit_write(lba, data, lambda result: self._ended_io(result, operation))
-        except (DiskRemoved, QueueFull):
-            del self._under_way[number]
-            journal.counts.failed += 1
-            history.end(operation, Ending.FAILED)
-            self._rest()
-            raise
+        self._issuer.issue(not read, slot * self._block_lbas, self._block_lbas, self._done)
 
-    def _ended_io(self, result: IoResult, operation: Operation) -> None:
-        if operation.number not in self._under_way:
-            self._journal.twice.append(f"I/O {operation.number} of {self.step.name} ended more than once")
-            return
-        del self._under_way[operation.number]
+    def _done(self, result: IoResult, operation: Operation) -> None:
         path = result.path
-        data = result.data if result.ok and not operation.is_write else None
-        via = "" if path is None else path.source
-        self._history.end(operation, _ENDINGS[result.outcome], via, data)
-        self._done(result, operation.begun_ns)
-
-    def _done(self, result: IoResult, begun_ns: int) -> None:
-        journal = self._journal
-        path = result.path
-        if result.ok:
-            now_ns = journal.now_ns()
-            journal.counts.ok += 1
-            if not self._ended:
-                self.ios += 1
-                self.bytes += self.step.block_bytes
-                self.latencies_ns.append(now_ns - begun_ns)
-                if path is not None:
-                    tally = self.paths.get(path.path_id)
-                    if tally is None:
-                        tally = self.paths[path.path_id] = PathTally(path)
-                    tally.ios += 1
-                    tally.bytes += self.step.block_bytes
-            if journal.on_good is not None:
-                journal.on_good(self.host)
-        else:
-            self._not_before_ns = journal.now_ns() + FAILED_PAUSE_NS
-            journal.complain(f"{self.step.name}: {result.outcome.value}: {result.why}")
-        if result.outcome is Outcome.UNKNOWN:
-            journal.counts.unknown += 1
-        elif result.outcome is Outcome.FAILED:
-            journal.counts.failed += 1
+        if not result.ok:
+            self._not_before_ns = self._journal.now_ns() + FAILED_PAUSE_NS
+        elif not self._ended:
+            self.ios += 1
+            self.bytes += self.step.block_bytes
+            self.latencies_ns.append(self._journal.now_ns() - operation.begun_ns)
+            if path is not None:
+                tally = self.paths.get(path.path_id)
+                if tally is None:
+                    tally = self.paths[path.path_id] = PathTally(path)
+                tally.ios += 1
+                tally.bytes += self.step.block_bytes
         self._pump()
-        self._rest()
+        self._issuer.rest()
         self._settle()
-
-    def _rest(self) -> None:
-        """Nothing is under way any more, and nothing was submitted at once."""
-        if self._busy and not self._under_way:
-            self._busy = False
-            if self._journal.on_idle is not None:
-                self._journal.on_idle(self.host)

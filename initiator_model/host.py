@@ -54,7 +54,8 @@ class IscsiHost:
     """A host named ``name`` with the initiator name ``iqn``.
 
     ``random_bytes`` feeds ISIDs, first CmdSNs and CHAP challenges. ``mpio`` tells whether MPIO is installed.
-    ``sources`` are its addresses, for a session manager that chooses among them.
+    ``sources`` are its addresses, for a session manager that chooses among them. ``first_cmd_sn`` is the CmdSN every
+    session begins with (None: a random one).
     Calls are made one at a time.
     """
 
@@ -69,6 +70,7 @@ class IscsiHost:
         mpio: bool = True,
         sources: Sequence[str] = (),
         observer: HostObserver | None = None,
+        first_cmd_sn: int | None = None,
     ) -> None:
         self.name = name
         self.iqn = iqn
@@ -81,7 +83,7 @@ class IscsiHost:
         self._targets: dict[str, list[TargetAddress]] = {}
         self._sessions: list[HostSession] = []
         self._persistent: list[LoginRequestRecord] = []
-        self._identity = HostIdentity(iqn, profile, random_bytes)
+        self._identity = HostIdentity(iqn, profile, random_bytes, first_cmd_sn)
         self._claims = PathClaims(
             profile,
             on_path=self._path_changed,

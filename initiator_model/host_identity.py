@@ -21,7 +21,10 @@ __all__ = ["HostIdentity"]
 class HostIdentity:
     """Makes the terms of each session's logins."""
 
-    def __init__(self, iqn: str, profile: Profile, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, iqn: str, profile: Profile, random_bytes: Callable[[int], bytes], first_cmd_sn: int | None = None
+    ) -> None:
+        self._first_cmd_sn = first_cmd_sn
         self._iqn = iqn
         self._profile = profile
         self._qualifier = int.from_bytes(random_bytes(2), "big")
@@ -46,4 +49,5 @@ class HostIdentity:
             timers=self._profile.timers,
             chap=chap,
             mutual_chap=mutual_chap,
+            first_cmd_sn=self._first_cmd_sn,
         )

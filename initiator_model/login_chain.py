@@ -79,6 +79,8 @@ class LoginTerms:
     timers: Timers
     chap: ChapCredentials | None = None
     mutual_chap: ChapCredentials | None = None
+    first_cmd_sn: int | None = None
+    """With which CmdSN every session begins; None: with a random one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ async def log_in(
         LoginError: refused, unreachable, a target that breaks the protocol, or more than ``hop_limit`` redirects.
     """
     cmd_sn = int.from_bytes(random_bytes(4), "big")
+    if terms.first_cmd_sn is not None:
+        cmd_sn = terms.first_cmd_sn
     address = home = portal
     via: TargetAddress | None = None
     hops: list[Hop] = []

@@ -96,17 +96,33 @@ class History:
     def __init__(self, ticks: Ticks, block_size: int) -> None:
         self.block_size = block_size
         self.operations: list[Operation] = []
+        self.on_overlap: Callable[[], None] | None = None
+        """Told once when an I/O meets another one under way at a block that one of them writes."""
         self._ticks = ticks
+        self._open: dict[int, Operation] = {}
 
     def invoke(self, number: int, host: str, is_write: bool, lba: int, blocks: int) -> Operation:
         """An I/O is handed to the disk."""
         ticks = self._ticks
         operation = Operation(number, host, is_write, lba, blocks, ticks.next(), ticks.now_ns())
         self.operations.append(operation)
+        if self.on_overlap is not None:
+            self._look_for_overlap(operation)
+            self._open[number] = operation
         return operation
+
+    def _look_for_overlap(self, new: Operation) -> None:
+        for one in self._open.values():
+            if (one.is_write or new.is_write) and one.lba < new.lba + new.blocks and new.lba < one.lba + one.blocks:
+                assert self.on_overlap is not None
+                self.on_overlap()
+                self.on_overlap = None
+                self._open.clear()
+                return
 
     def end(self, operation: Operation, ending: Ending, via: str = "", data: bytes | None = None) -> None:
         """It has come back; ``data`` is what an ok read returned."""
+        self._open.pop(operation.number, None)
         operation.ended = self._ticks.next()
         operation.ended_ns = self._ticks.now_ns()
         operation.ending = ending

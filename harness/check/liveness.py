@@ -39,9 +39,12 @@ async def await_drain(bench: Bench, within_s: float) -> bool:
             for name, run in list(bench.running.items()):
                 await run.finished
                 bench.end_phase(name)
+            for ended in bench.single_ios:
+                await asyncio.shield(ended)
             await bench.booted()
     except TimeoutError:
         stuck = sum(run.open for run in bench.running.values())
+        stuck += sum(not ended.done() for ended in bench.single_ios)
         why = f"{stuck} I/Os did not end" if stuck else "a host was still logging on"
         bench.judge(Judgement("drain", False, f"{why} {within_s:g} s after the last step", kind="liveness"))
         return False

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from harness.check.contents import Contents
 from harness.check.findings import Findings
 from harness.check.history import History, Ticks
 from harness.check.landings import Landings
-from harness.check.marks import Marks
+from harness.check.marks import Mark, Marks
 from harness.check.nexus import judge_landings
 from harness.check.streams import StreamWatch
 from harness.check.wire.logins import Logins
@@ -23,7 +24,26 @@ from harness.scenario import Scenario
 from harness.steps import Fault
 from target.store import MemoryStore
 
-__all__ = ["Oracles", "store_maker"]
+__all__ = ["ORACLES", "Oracles", "store_maker"]
+
+ORACLES: Final = (
+    "linearizability",
+    "sectors",
+    "lost writes",
+    "ghost writes",
+    "dead tasks",
+    "sequence",
+    "answers",
+    "logins",
+    "unit attentions",
+    "acknowledged writes",
+    "tcp",
+    "leaks",
+    "paths return",
+    "paths agree",
+    "path selection",
+)
+"""The checks no scenario needs to ask for. Of those that hold the terminal says no more than that."""
 
 
 def store_maker(oracles: Oracles | None) -> Callable[[str, int, int], MemoryStore]:
@@ -65,6 +85,8 @@ class Oracles:
             volume.name: _Volume(volume.name, History(ticks, volume.block_size), Landings(ticks, volume.block_size))
             for volume in array.volumes
         }
+        for volume in self._volumes.values():
+            volume.history.on_overlap = lambda: self.marks.hit(Mark.OVERLAPPING_IO)
         dead = [step.to for step in self.scenario.steps if isinstance(step, Fault) and step.to is not None]
         landed = [volume.landings.of for volume in self._volumes.values()]
         self.wire = WireWatch(

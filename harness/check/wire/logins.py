@@ -50,7 +50,8 @@ class Logins:
         self._group = group
         self._chains: dict[_Nexus, _Chain] = {}
         self._alive: dict[_Nexus, Conversation] = {}
-        self.portals_down = 0
+        self.portals_broken: dict[str, None] = {}
+        """The faults of portals that stand, by name."""
 
     def attempted(self, conversation: Conversation) -> None:
         """A login has got its answer; was it made at the right place?"""
@@ -81,7 +82,7 @@ class Logins:
             self._findings.add("hops", f"{conversation.where}: redirected {chain.hops} times in a row")
         if detail == _PERMANENTLY and _address(conversation.remote) == chain.home:
             chain.home = address
-        if self.portals_down:
+        if self.portals_broken:
             self._marks.hit(Mark.REDIRECTED_WHILE_PORTAL_DOWN)
 
     def refused(self, conversation: Conversation) -> None:

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from harness.check.history import History, Ticks
+from harness.issuing import Journal
 from harness.phases import latency_us, phase_of
 from harness.result import LatencyUs
-from harness.workload import Journal, WorkloadRun
+from harness.workload import WorkloadRun
 from initiator_model.paths import Path, PathState
 from sim.loop import SimLoop
 from tests.support.disks import Clock, HandDisk, a_path, a_workload

@@ -73,7 +73,7 @@ def test_io_whose_paths_never_come_back_ends_after_pdo_remove_period() -> None:
 
 
 def test_io_that_does_not_drain_is_a_liveness_failure_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that loses what it holds, behind cables that stay out: the run ends all the same and names what is open."""
+    """A host that loses what it holds, behind cables that stay out: the run ends and names what is open."""
     monkeypatch.setattr("sim.faults.LinkDown._heal", lambda self: None)
     monkeypatch.setattr(Dispatcher, "_await_path_or_removal", lambda disk: None)
     cables = [{"do": "fault", "kind": "link_down", "nic": nic} for nic in NICS[:2]]

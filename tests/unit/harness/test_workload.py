@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.check.history import Ending, History, Ticks
-from harness.workload import Journal, WorkloadRun
+from harness.issuing import Journal
+from harness.workload import WorkloadRun
 from initiator_model.disk import IoResult, Outcome
 from sim.loop import SimLoop
 from tests.support.disks import Clock, HandDisk, a_path, a_workload
