@@ -32,6 +32,8 @@ _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
 _LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
 LARGE: Final = 32 << 10
 """From here on twice the block is half as many I/Os: they say nothing more, and cost as much as all the rest."""
+_DEPTHS: Final = (1, 2, 4, 8, 16, 32)
+_DEEP: Final = (32, 200, 250)
 _SMALL_BLOCK: Final = "512B"
 _SIZES: Final = {"512B": 512, **{f"{kib}KiB": kib << 10 for kib in (4, 8, 16, 64, 128, 256)}}
 
@@ -100,7 +102,7 @@ def _workloads(seed: int, on: Switches, topology: Topology, phase: BreakPhase) -
             "volume": volume,
             **_mix(rng),
             "block": block,
-            "depth": max(1, min(rng.pick((1, 2, 4, 8, 16, 32)), most)),
+            "depth": max(1, min(rng.pick(_DEEP if on.deep_queues else _DEPTHS), most)),
             "pattern": rng.pick(("random", "random", "sequential")),
             "region": rng.pick(("256KiB", "256KiB", "1MiB", "4MiB")),
             "ios": count,

@@ -35,6 +35,8 @@ class Switches:
     shared_volume: bool
     """Several hosts work on one volume."""
     large_blocks: bool
+    deep_queues: bool
+    """More I/Os may be under way than the array's command window holds."""
     kinds: tuple[FaultKind, ...]
     """Faults that may be drawn; none: a run without faults but for what follows."""
     flap: bool
@@ -65,6 +67,7 @@ def switches_of(seed: int) -> Switches:
         patient=rng.chance(0.75),
         shared_volume=hosts > 1 and rng.chance(0.5),
         large_blocks=rng.chance(0.25),
+        deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
         flap=rng.chance(0.25),
         operations=tuple(name for name in OPERATIONS if rng.chance(0.2)),

@@ -147,6 +147,7 @@ def _host_tables(seed: int, host: DrawnHost, on: Switches) -> Tables:
         "profile": kind.profile,
         "iqn": f"iqn.1991-05.com.microsoft:{host.name}",
         **({} if host.multipath else {"multipath": False}),
+        **({"first_cmd_sn": 2**32 - rng.between(1, 200)} if rng.chance(0.3) else {}),  # it wraps within the run
         "timers": timers,
         "nics": [
             {"name": name, "address": f"{address}/22", "rate": rng.pick(_RATES), "latency": rng.pick(_LATENCIES)}
