@@ -23,6 +23,7 @@ from target.config import (
     DirectLogin,
     GroupConfig,
     Limits,
+    LostTasks,
     LunConfig,
     PortalConfig,
     VolumeConfig,
@@ -49,9 +50,24 @@ def target_name(array: model.Array, volume: model.Volume) -> str:
 def group_config(array: model.Array, limits: Limits | None = None) -> GroupConfig:
     """The target's configuration of a scenario's array. Raises ScenarioError for what only the target refuses."""
     try:
-        return _group_config(array, limits or Limits(time2wait_s=array.time2wait_ns / 1e9))
+        return _group_config(array, _limits(array, limits or _limits_said(array)))
     except ConfigError as error:
         raise ScenarioError([Mistake("", "array", str(error))]) from None
+
+
+def _limits_said(array: model.Array) -> Limits:
+    return Limits(time2wait_s=array.time2wait_ns / 1e9, command_window=array.command_window)
+
+
+def _limits(array: model.Array, limits: Limits) -> Limits:
+    """The limits with what the array's own table says of them."""
+    retain_ns, interval_ns, timeout_ns = array.time2retain_ns, array.ping_interval_ns, array.ping_timeout_ns
+    return replace(
+        limits,
+        time2retain_s=limits.time2retain_s if retain_ns is None else retain_ns / 1e9,
+        nop_interval_s=limits.nop_interval_s if interval_ns is None else interval_ns / 1e9,
+        nop_timeout_s=limits.nop_timeout_s if timeout_ns is None else timeout_ns / 1e9,
+    )
 
 
 def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
@@ -85,6 +101,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
         direct_login=DirectLogin(array.direct_login),
         active_passive=array.active_passive,
         access=None if array.alua is None else _access(array.alua),
+        lost_tasks=LostTasks(array.lost_tasks),
         lun_gone_after_logout_request=array.lun_gone_after_logout_request,
         balancing=Balancing(
             interval_s=array.rebalance_interval_ns / 1e9,

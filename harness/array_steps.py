@@ -8,6 +8,7 @@ from harness.fields import AccessStateName, DurationNs, Ip, Label
 from harness.step_base import HostStep, Step
 
 SECOND_NS = 10**9
+MAX_TIME2RETAIN_S = 3600
 MAX_LOGOUT_S = 0xFFFF
 """Parameter3 of an async message has 16 bits (RFC 7143 11.9)."""
 
@@ -20,6 +21,16 @@ def _whole_seconds(value: int) -> int:
 
 LogoutNs = Annotated[DurationNs, AfterValidator(_whole_seconds)]
 """How long an initiator is given to log out; the wire has whole seconds."""
+
+
+def _from_zero(value: int) -> int:
+    if value % SECOND_NS or not 0 <= value // SECOND_NS <= MAX_TIME2RETAIN_S:
+        raise ValueError(f'expected whole seconds from 0 to {MAX_TIME2RETAIN_S}, such as "20s"')
+    return value
+
+
+WholeSecondsNs = Annotated[DurationNs, AfterValidator(_from_zero)]
+"""DefaultTime2Wait and DefaultTime2Retain, as the wire has them (RFC 7143 13.15, 13.16)."""
 
 
 class LogoutStep(Step):

@@ -24,7 +24,7 @@ from harness.stall_causes import StallCauses
 from harness.trace import Trace
 from harness.workload import WorkloadRun
 from harness.world import World, WorldFault
-from target.config import Limits
+from initiator_model.fencing import FenceRule
 from target.decisions import Decision, Kind
 
 
@@ -41,7 +41,7 @@ class Bench:
         self.trace = trace
         self._judged = judged
         self.target_names = {volume.name: target_name(scenario.array, volume) for volume in scenario.array.volumes}
-        self.oracles = Oracles(scenario, self._now, Limits().command_window)
+        self.oracles = Oracles(scenario, self._now, scenario.array.command_window)
         self.hosts: dict[str, HostSite] = {}
         self.standing: dict[str, WorldFault] = {}
         self.running: dict[str, WorkloadRun] = {}
@@ -208,4 +208,7 @@ class Bench:
 
     def expected_stall_ns(self, failover: Failover) -> int | None:
         """See `RunFacts.expected_stall_ns`."""
-        return self.causes.expected_stall_ns(failover.cause, self.hosts[failover.host].profile)
+        site = self.hosts[failover.host]
+        if site.fencing.rule is FenceRule.WAIT:  # longer than any of the profile's timers
+            return None
+        return self.causes.expected_stall_ns(failover.cause, site.profile)

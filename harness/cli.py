@@ -1,4 +1,4 @@
-"""The command: `mpiolab run`, `compare`, `check`, `sweep`, `serve`, `status`, `ctl`, `schema`.
+"""The command: `mpiolab run`, `compare`, `check`, `sweep`, `replay`, `minimize`, `serve`, `status`, `ctl`, `schema`.
 
 Results go to stdout, complaints to stderr with the scenario's file and dotted key. Exit codes: 0 pass, 2 bad usage or
 scenario, 10 correctness, 11 liveness, 12 determinism, 70 the harness itself failed. With several scenarios the code is
@@ -197,6 +197,66 @@ def serve(
         )
     except (ScenarioError, ServeError) as error:
         _refuse(str(error))
+
+
+@app.command()
+def replay(
+    what: Annotated[str, typer.Argument(metavar="SEED|SCENARIO", help="A seed of a sweep, or a scenario file.")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Instead of the scenario's own seed.", show_default=False)
+    ] = None,
+    toml: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Where the scenario itself is left.", show_default=False),
+    ] = None,
+    json: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the result; - is stdout, alone.", show_default=False),
+    ] = None,
+    pcap: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pcapng", help="Capture the run for Wireshark.", show_default=False),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where the run leaves its directory.")] = Path("runs"),
+) -> None:
+    """Run one seed of a sweep again, told step by step."""
+    from harness.minimize.command import NotASeed, replay_one
+    from harness.run_command import OutputError, Outputs
+
+    _own_policies()
+    try:
+        code = replay_one(what, seed=seed, outputs=Outputs(json=json, pcap=pcap, runs=runs), toml=toml)
+    except (NotASeed, ScenarioError, OutputError) as error:
+        _refuse(str(error))
+    raise typer.Exit(code)
+
+
+@app.command()
+def minimize(
+    what: Annotated[str, typer.Argument(metavar="SEED|SCENARIO", help="A seed that fails, or a scenario file.")],
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Instead of the scenario's own seed.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Where the smallest scenario is left; by default named by what fails.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[float, typer.Option(min=1, help="Seconds it may take.")] = 60.0,
+) -> None:
+    """Find the smallest scenario that fails in the same way."""
+    from harness.minimize.command import NotASeed, Passes, minimize_one
+    from harness.run_command import OutputError
+
+    _own_policies()
+    try:
+        code = minimize_one(what, seed=seed, out=out, budget_s=budget)
+    except (NotASeed, Passes, ScenarioError, OutputError) as error:
+        _refuse(str(error))
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -9,12 +9,14 @@ from harness.check.marks import Mark, Marks
 from harness.check.path_selection import PathSelection
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
+from harness.patience import longest_io_ns
 from harness.scenario import Host as HostModel
 from harness.stall_causes import tcp_option_bytes
 from harness.steps import Workload
 from initiator_model import views
 from initiator_model.connector import Connector
 from initiator_model.disk import MpioDisk
+from initiator_model.fencing import FenceRule, Fencing
 from initiator_model.host import IscsiHost
 from initiator_model.host_observer import HostObserver
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
@@ -61,6 +63,7 @@ class HostSite(HostObserver):
     ) -> None:
         self.model = model
         self.profile = profile_named(model.profile).with_timers(model.timers)
+        self.fencing = Fencing(FenceRule(model.fencing), model.target_notices_ns)
         self.redirects: list[str] = []
         self.host = IscsiHost(
             model.name,
@@ -70,6 +73,7 @@ class HostSite(HostObserver):
             world.stream(f"host:{model.name}").bytes,
             mpio=model.multipath,
             sources=[nic.ip for nic in model.nics],
+            fencing=self.fencing,
             observer=self,
             first_cmd_sn=model.first_cmd_sn,
         )
@@ -91,6 +95,13 @@ class HostSite(HostObserver):
         for owner in self.host.sessions:
             await owner.session.log_out()
         self.host.power_off("the host was shut down")
+
+    @property
+    def longest_io_ns(self) -> int:
+        """The longest one of its logical I/Os can take."""
+        params = [owner.session.params for owner in self.host.sessions if owner.session.params is not None]
+        kept_s = max((each.default_time2wait + each.default_time2retain for each in params), default=0)
+        return longest_io_ns(self.profile.timers, self.fencing.longest_ns(kept_s))
 
     # -- questions -------------------------------------------------------------------------------------------------
 

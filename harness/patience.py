@@ -17,11 +17,14 @@ LOGIN_HOPS = 2
 """Logins that coming back takes: one at the group address, one where that redirects to."""
 
 
-def longest_io_ns(timers: Timers) -> int:
-    """The longest a logical I/O can take: every retry used, each attempt timed out, held, and aborted in vain."""
+def longest_io_ns(timers: Timers, fence_ns: int = 0) -> int:
+    """The longest a logical I/O can take: every retry used, each attempt timed out, held, and aborted in vain.
+
+    ``fence_ns`` is the longest wait for a fence, which comes before each attempt on another path.
+    """
     between_ns = timers.retries * timers.retry_ns + timers.class_retry_ns + timers.requeue_patience_ns
     no_path_ns = FOR_EVER_NS if timers.no_path_ns is None else timers.no_path_ns
-    return (timers.class_retries + 1) * (_attempt_ns(timers) + between_ns) + no_path_ns
+    return (timers.class_retries + 1) * (_attempt_ns(timers) + fence_ns + between_ns) + no_path_ns
 
 
 def longest_return_ns(profile: Profile) -> int:

@@ -15,7 +15,6 @@ from harness.expectations import judge_now
 from harness.host_site import HostSite
 from harness.io_step import SingleIo
 from harness.issuing import Issuer
-from harness.patience import longest_io_ns
 from harness.perform_array import ARRAY_ACTIONS
 from harness.policy_step import SetPolicy
 from harness.result import FailureKind
@@ -187,7 +186,7 @@ async def _workload(bench: Bench, step: Workload) -> None:
     bench.framings[step.name] = site.framing(step, bench.scenario.network.mtu)
     run.start()
     if not step.background:
-        await _finished(run, longest_io_ns(site.profile.timers))
+        await _finished(run, site.longest_io_ns)
         bench.end_phase(step.name)
 
 
@@ -209,7 +208,7 @@ async def _io(bench: Bench, step: SingleIo) -> None:
     if step.background:
         bench.single_ios.append(ended)
         return
-    patience_ns = longest_io_ns(site.profile.timers)
+    patience_ns = site.longest_io_ns
     try:
         async with asyncio.timeout(patience_ns / 1e9):
             await asyncio.shield(ended)
@@ -237,7 +236,7 @@ async def _stop(bench: Bench, step: Stop) -> None:
     if run is None:
         return
     run.stop()
-    await _finished(run, longest_io_ns(bench.hosts[run.host].profile.timers))
+    await _finished(run, bench.hosts[run.host].longest_io_ns)
     bench.end_phase(step.name)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,8 +40,10 @@ def run_scenario(
     pcap: Path | None,
     narrator: Narrator,
     judged: Collection[str] | None = None,
+    on_bench: Callable[[Bench], None] | None = None,
 ) -> Result:
     """Run a scenario to its end. ``judged`` are the kinds of check of its `expect` steps that count; None: all.
+    ``on_bench`` is given the run's bench before it begins, for those who want more of it than its result.
 
     Raises ScenarioError for what this network cannot do, CaptureError when no capture can be written.
     """
@@ -53,6 +55,8 @@ def run_scenario(
     began_s = time.monotonic()
     trace = Trace()
     bench = Bench(scenario, narrator, trace, judged)
+    if on_bench is not None:
+        on_bench(bench)
     world: World
     if net == "sim":
         world = SimWorld(scenario, seed, trace, pcap, bench.on_decision, bench.on_array_log, bench.oracles)

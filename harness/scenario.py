@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, Tag, field_serializer, model_validator
 
-from harness.array_steps import SECOND_NS, LogoutNs
+from harness.array_steps import SECOND_NS, LogoutNs, WholeSecondsNs
 from harness.fields import (
     AccessStateName,
     ChapSecret,
@@ -30,6 +30,7 @@ from harness.fields import (
 from harness.step_base import Net
 from harness.steps import AnyStep, Workload
 from harness.timer_overrides import as_written
+from initiator_model.fencing import NOTICES_NS
 from iscsi.lun import MAX_LUN
 from target.access_config import MAX_TRANSITION_S
 from target.disk import MAX_SIZE_BYTES
@@ -215,8 +216,18 @@ class Array(Table):
     """How a portal is chosen for a redirected login."""
     direct_login: Literal["serve", "redirect"] = "serve"
     """What a login made directly at a portal gets."""
+    command_window: Annotated[int, Field(ge=1, le=0xFFFF)] = 128
+    """Commands the array takes of one session at a time; MaxCmdSN tells how many more."""
     time2wait_ns: LogoutNs = Field(default=2 * SECOND_NS, alias="time2wait")
     """What the array offers as DefaultTime2Wait, and answers logouts with. The larger offer wins."""
+    time2retain_ns: WholeSecondsNs | None = Field(default=None, alias="time2retain")
+    """What it offers as DefaultTime2Retain: how long after Time2Wait it keeps what a lost connection left behind."""
+    lost_tasks: Literal["keep", "kill", "kill-beside-another-path"] = "keep"
+    """What becomes of that: kept so long, ended at once, or ended once its host has another path to the volume."""
+    ping_interval_ns: DurationNs | None = Field(default=None, alias="ping_interval")
+    """Silence after which the array pings an initiator (NOP-In); 0s: never."""
+    ping_timeout_ns: DurationNs | None = Field(default=None, alias="ping_timeout")
+    """How long it waits for the answer before it takes the connection for lost."""
     rebalance_interval_ns: DurationNs = Field(default=0, alias="rebalance_interval")
     """How often the array looks whether connections should move; without it only when a step tells it to."""
     rebalance_threshold: Annotated[float, Field(ge=0, le=10)] = 0.25
@@ -302,7 +313,18 @@ class Host(Table):
     """MPIO is installed."""
     timers: dict[str, TimerValue] = Field(default_factory=dict)
     """Overrides of the profile's timers by its stack's names, such as { link_down_time = "15s" }; durations in ns."""
+    fencing: Literal["none", "wait", "lun-reset", "preempt-and-abort"] = "none"
+    """Before a write goes down another path: what is done about its ghost at the one that was lost. None of the
+    profiles' real hosts does anything (docs/ghost-writes.md)."""
+    target_notices_ns: DurationNs = Field(default=NOTICES_NS, alias="target_notices")
+    """fencing = "wait" only: how long the array needs to see a silent loss; its ping_interval and ping_timeout."""
     nics: Annotated[Listing[Nic], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _notices_where_it_waits(self) -> Self:
+        if self.fencing != "wait" and "target_notices_ns" in self.model_fields_set:
+            raise ValueError('target_notices is what fencing = "wait" goes by')
+        return self
 
     @field_serializer("timers")
     def _timers_as_written(self, timers: dict[str, int]) -> dict[str, str | int]:

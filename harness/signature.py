@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from harness.result import Failure, Result
 
-__all__ = ["signature_of"]
+__all__ = ["signature_of", "signatures_of"]
+
+_KINDS = ("correctness", "liveness", "determinism")
+
+
+def signatures_of(result: Result) -> tuple[str, ...]:
+    """Of each failure its own, correctness before liveness, else in the order of the checks; none for a pass."""
+    ordered = sorted(result.failures, key=lambda failure: _KINDS.index(failure.kind))
+    return tuple(dict.fromkeys(_one(failure) for failure in ordered))
 
 
 def signature_of(result: Result) -> str:
-    """The failure's signature, such as "ghost writes + sequence: StatSN"; empty for a run that passed."""
-    return " + ".join(sorted(dict.fromkeys(_one(failure) for failure in result.failures)))
+    """The signature of all of them, such as "ghost writes: landed again + paths agree"; empty for a pass."""
+    return " + ".join(sorted(signatures_of(result)))
 
 
 def _one(failure: Failure) -> str:

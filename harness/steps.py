@@ -49,8 +49,13 @@ FaultKind = Literal[
     "reservation_conflict",
     "check_condition",
     "medium_error",
+    "write_error",
+    "late",
+    "stalled",
+    "slow",
     "silent",
     "no_login",
+    "out_of_resources",
     "redirect_to_dead",
 ]
 
@@ -194,20 +199,22 @@ class Fault(Step):
     carrier: bool = False
     """link_down only. false: the cable is out and the ends see it; true: the link light stays on, frames are lost."""
     extra_ns: DurationNs | None = Field(default=None, alias="extra")
-    """latency only: added to every frame."""
+    """latency: added to every frame; slow: to every command."""
     rate_bits_per_s: RateBitsPerS | None = Field(default=None, alias="rate")
     """rate only: what the link has left."""
     volume: Label | None = None
     """Of the array's own faults: one volume only."""
     lba: Annotated[int, Field(ge=0)] | None = None
     blocks: PositiveInt | None = None
-    """medium_error only: so many blocks from lba on cannot be read."""
+    """medium_error, write_error: so many blocks from lba on cannot be read, or written."""
     to: Ip | None = None
     """redirect_to_dead only: the address logins are redirected to, where nobody answers."""
     sense: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]/[0-9A-Fa-f]{2}/[0-9A-Fa-f]{2}$")] | None = None
     """check_condition only: key, ASC and ASCQ, such as "5/25/00"."""
     count: PositiveInt | None = None
-    """check_condition only: how many commands meet it; without it all do until it is healed."""
+    """check_condition, late: how many commands meet it; without it all do until it is healed."""
+    op: Literal["read", "write"] | None = None
+    """late, slow: commands that read or write blocks only; without it all."""
     name: Label | None = None
     """To heal it by; without it kind and place, such as "link_down w2k3/3A_iSCSI"."""
 
@@ -225,9 +232,10 @@ class Fault(Step):
             "to": self.to,
             "sense": self.sense,
             "count": self.count,
+            "op": self.op,
         }
         if self.kind not in FAULT_PLACES:
-            self._refuse(key for key in ("nic", "host", "extra", "rate") if given[key] is not None)
+            self._refuse(key for key in ("nic", "host", "rate") if given[key] is not None)
             assert self.array_fault is not None
             return self
         places, strength = FAULT_PLACES[self.kind]
@@ -251,7 +259,8 @@ class Fault(Step):
         if self.kind in FAULT_PLACES:
             return None
         name = FaultName(self.kind.replace("_", "-"))
-        return ArrayFault(name, self.portal, self.volume, self.lba, self.blocks, self.to, self.sense, self.count)
+        place = (self.portal, self.volume, self.lba, self.blocks, self.to, self.sense, self.count, self.op)
+        return ArrayFault(name, *place, self.extra_ns)
 
     @property
     def place(self) -> str:

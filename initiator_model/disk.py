@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from initiator_model.dispatch import Dispatcher, PathIo
+from initiator_model.dispatch import Dispatcher
 from initiator_model.dsm import Dsm
 from initiator_model.errors import ErrorTable
 from initiator_model.errors.msdsm import MSDSM
+from initiator_model.fence_line import Fence
 from initiator_model.logical_io import (
     DiskError,
     DiskRemoved,
@@ -25,6 +26,7 @@ from initiator_model.logical_io import (
     Timer,
     block_cdb,
 )
+from initiator_model.path_io import PathIo
 from initiator_model.requests import ScsiRequest
 from initiator_model.timers import Timers
 from iscsi.scsi import ScsiOpcode
@@ -61,8 +63,11 @@ class MpioDisk(Dispatcher):
         lun: int = 0,
         errors: ErrorTable = MSDSM,
         queue_limit: int = 4096,
+        fence: Fence | None = None,
     ) -> None:
-        super().__init__(dsm=dsm, timers=timers, call_later=call_later, errors=errors, queue_limit=queue_limit)
+        super().__init__(
+            dsm=dsm, timers=timers, call_later=call_later, errors=errors, queue_limit=queue_limit, fence=fence
+        )
         self.blocks = blocks
         self.block_size = block_size
         self.lun = lun

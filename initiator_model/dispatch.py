@@ -11,7 +11,8 @@ What a caller may rely on:
   counted in `late_completions` and dropped;
 * nothing is sent down a path the DSM has failed;
 * the number of I/Os under way is bounded (`QueueFull`), and so is the number of attempts at one of them;
-* a write that failed although it may have reached the disk ends as `Outcome.UNKNOWN`, never as failed.
+* a write that failed although it may have reached the disk ends as `Outcome.UNKNOWN`, never as failed;
+* where the host fences, no write is sent again while a lost path's target may still execute it (`fence_line`).
 
 Retries that MPIO hands up are repeated a few times by the disk class driver, which in Windows sits right on top; that
 small layer is part of this one. The clock comes in as `call_later(delay_s, function)`: a loop's method fits.
@@ -22,11 +23,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from initiator_model.dsm import Dsm
 from initiator_model.errors import Action, ErrorTable, doubts_access, may_have_run, words
 from initiator_model.errors.msdsm import MSDSM
+from initiator_model.fail_back_wait import FailBackWait
+from initiator_model.fence_line import Fence, FenceLine
 from initiator_model.logical_io import (
     Attempt,
     DiskRemoved,
@@ -38,6 +41,7 @@ from initiator_model.logical_io import (
     QueueFull,
     Timer,
 )
+from initiator_model.path_io import PathIo
 from initiator_model.paths import Path, PathState
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from initiator_model.timers import SECOND_NS, Timers
@@ -59,26 +63,12 @@ _COMPLETED: Final = CompletionKind.COMPLETED
 _GOOD: Final = int(ScsiStatus.GOOD)
 
 
-class PathIo(Protocol):
-    """A session as the disk sees it.
-
-    `usable` stays True while a lost session is holding requests in the hope of a new connection; it turns False when
-    the session has given up. `submit` calls `done` once, later or at once, also when the session is lost.
-    """
-
-    @property
-    def usable(self) -> bool:
-        """True while requests may be submitted."""
-
-    def submit(self, request: ScsiRequest, done: Callable[[Completion], None], /) -> object:
-        """Send the request; the return value is the session's own affair."""
-
-
 class Dispatcher:
     """See the module.
 
     `queue_limit` bounds the I/Os under way. Observers add themselves to the lists among the `on_` hooks; they must not
-    submit. `on_doubt` hears that a command met an access state the disk did not expect.
+    submit. `on_doubt` hears that a command met an access state the disk did not expect. `fence` makes fences; without
+    it there are none.
     """
 
     def __init__(
@@ -89,6 +79,7 @@ class Dispatcher:
         call_later: Callable[[float, Callable[[], None]], Timer],
         errors: ErrorTable = MSDSM,
         queue_limit: int = 4096,
+        fence: Fence | None = None,
     ) -> None:
         self.dsm = dsm
         self.timers = timers
@@ -108,7 +99,8 @@ class Dispatcher:
         self._held: deque[LogicalIo] = deque()
         self._removal: Timer | None = None
         self._refusing = False  # requests fail at once: there has been no path for too long
-        self._fail_back: Timer | None = None
+        self._fail_back = FailBackWait(dsm, call_later)
+        self._fences = None if fence is None else FenceLine(fence, self._dispatch, self._fence_failed)
         self._number = 0
 
     @property
@@ -121,6 +113,11 @@ class Dispatcher:
         """I/Os waiting for a path."""
         return len(self._held)
 
+    @property
+    def fenced(self) -> int:
+        """I/Os waiting for a fence."""
+        return 0 if self._fences is None else self._fences.waiting
+
     # ---- what the host does --------------------------------------------------------------------------------------
 
     def add_path(self, path: Path, session: PathIo) -> None:
@@ -130,7 +127,7 @@ class Dispatcher:
         self.dsm.add_path(path)
         self._sessions[path.path_id] = session
         self._paths_changed()
-        self._await_fail_back()
+        self._fail_back.begin()
 
     def path_failed(self, path: Path, why: str) -> None:
         """The path's session has given up. Its requests come back through their attempts."""
@@ -141,7 +138,7 @@ class Dispatcher:
         """The path's session is back."""
         if not self.gone and self.dsm.path_recovered(path, why):
             self._paths_changed()
-            self._await_fail_back()
+            self._fail_back.begin()
 
     def set_access(self, access: Mapping[int, tuple[AccessState, bool]]) -> None:
         """The array has said what it thinks of the paths; see `Dsm.set_access`."""
@@ -149,7 +146,7 @@ class Dispatcher:
         self.dsm.set_access(access)
         self._paths_changed()
         if [path.priority for path in self.dsm.paths] != before:
-            self._await_fail_back()
+            self._fail_back.begin()
 
     def remove_path(self, path: Path, why: str) -> None:
         """The path's session was ended for good; what it was still carrying is sent down other paths."""
@@ -173,10 +170,10 @@ class Dispatcher:
             return
         self.gone = True
         self._cancel_removal()
-        if self._fail_back is not None:
-            self._fail_back.cancel()
-            self._fail_back = None
+        self._fail_back.stop()
         self._held.clear()
+        if self._fences is not None:
+            self._fences.forget()
         for io in list(self._under_way.values()):
             self._abandon(io)
             self._end_badly(io, None, why)
@@ -196,7 +193,8 @@ class Dispatcher:
         self._under_way[number] = io
         for told in self.on_invoke:
             told(io)
-        self._dispatch(io)
+        if self._fences is None or not self._fences.stops_behind(io):
+            self._dispatch(io)
         return io
 
     def _dispatch(self, io: LogicalIo) -> None:
@@ -216,6 +214,8 @@ class Dispatcher:
         self._await_path_or_removal()
 
     def _send(self, io: LogicalIo, path: Path, session: PathIo) -> None:
+        if io.losses and self._fences is not None and self._fences.stops(io, path):
+            return
         io.attempts += 1
         io.attempt = attempt = Attempt(self, io, path)
         meter = self.dsm.meter
@@ -236,19 +236,30 @@ class Dispatcher:
             # GOOD with other data than was asked for is a torn transfer, whatever the status says.
             completion = Completion(CompletionKind.DATA_OVERRUN, residual=io.request.read_length - len(completion.data))
         io.may_have_run |= may_have_run(completion)
+        if completion.loss is not None and self._fences is not None and io.operation is Operation.WRITE:
+            io.losses = (*io.losses, completion.loss)
+        self._judge(io, attempt.path, attempt.generation, completion)
+
+    def _fence_failed(self, io: LogicalIo, path: Path, generation: int, completion: Completion) -> None:
+        """The write did not get past its fence: that was one attempt."""
+        io.attempts += 1
+        self._judge(io, path, generation, completion)
+
+    def _judge(self, io: LogicalIo, path: Path, generation: int, completion: Completion) -> None:
+        """What becomes of an I/O whose attempt down ``path`` was no success."""
         if self.on_doubt is not None and doubts_access(completion):
             self.on_doubt()
         action = self.errors.interpret(completion, active_left=self.dsm.has_active)
-        if action is Action.FAILOVER and attempt.generation == attempt.path.generation:
-            self.path_failed(attempt.path, words(completion))
+        if action is Action.FAILOVER and generation == path.generation:
+            self.path_failed(path, words(completion))
         if action is Action.COMPLETE and len(completion.data) != io.request.read_length:
             action = self.errors.kinds[CompletionKind.DATA_OVERRUN]
         if action is Action.COMPLETE:  # CONDITION MET, or an error that the device has recovered from
-            self._end(io, IoResult(_OK, completion.data, attempt.path, io.attempts, completion))
-        elif not self._tried_again(io, attempt, action, completion):
+            self._end(io, IoResult(_OK, completion.data, path, io.attempts, completion))
+        elif not self._tried_again(io, path, generation, action, completion):
             self._end_badly(io, completion, words(completion))
 
-    def _tried_again(self, io: LogicalIo, attempt: Attempt, action: Action, completion: Completion) -> bool:
+    def _tried_again(self, io: LogicalIo, path: Path, generation: int, action: Action, completion: Completion) -> bool:
         """Start or schedule the next attempt; False when there is to be none."""
         timers = self.timers
         io.uncounted += action in _UNCOUNTED
@@ -256,16 +267,16 @@ class Dispatcher:
         if io.attempts - io.uncounted >= ATTEMPTS_MAX or io.changes >= CHANGES_MAX:
             return False
         if action in _COUNTED:
-            action = self._counted(io, attempt, action, completion)
+            action = self._counted(io, path, generation, action, completion)
         match action:
             case Action.RETRY_SAME_PATH | Action.RETRY_HERE:
-                self._send_again(io, attempt.path)
+                self._send_again(io, path)
             case Action.FAILOVER:
                 self._dispatch(io)
             case Action.RETRY | Action.RETRY_UNCOUNTED:
                 self._later(io, timers.retry_ns, self._dispatch)
             case Action.REQUEUE:
-                self._later(io, timers.requeue_ns, partial(self._send_again, path=attempt.path))
+                self._later(io, timers.requeue_ns, partial(self._send_again, path=path))
             case _ if self.errors.class_driver_retries(completion) and io.class_retries < timers.class_retries:
                 io.class_retries += 1
                 io.retries = 0
@@ -274,7 +285,7 @@ class Dispatcher:
                 return False
         return True
 
-    def _counted(self, io: LogicalIo, attempt: Attempt, action: Action, completion: Completion) -> Action:
+    def _counted(self, io: LogicalIo, path: Path, generation: int, action: Action, completion: Completion) -> Action:
         """The same action while there are tries left; then what the stack makes of a request that has used them up."""
         timers = self.timers
         if action is Action.REQUEUE:
@@ -285,9 +296,9 @@ class Dispatcher:
             left = io.retries <= timers.retries
         if left:
             return action
-        if self.errors.exhausted is Action.FAILOVER and attempt.generation == attempt.path.generation:
+        if self.errors.exhausted is Action.FAILOVER and generation == path.generation:
             io.retries = io.requeues = 0  # the next path begins anew
-            self.path_failed(attempt.path, words(completion))
+            self.path_failed(path, words(completion))
         return self.errors.exhausted
 
     def _refuse(self, io: LogicalIo) -> None:
@@ -371,18 +382,6 @@ class Dispatcher:
         for io in held:
             if io.number in self._under_way:
                 self._end_badly(io, None, why)
-
-    def _await_fail_back(self) -> None:
-        """A path has come: a policy that defers its failback wants to hear of it again."""
-        delay_s = self.dsm.fail_back_s
-        if delay_s is not None:
-            if self._fail_back is not None:
-                self._fail_back.cancel()  # every return begins the wait anew
-            self._fail_back = self._call_later(float(delay_s), self._fail_back_is_due)
-
-    def _fail_back_is_due(self) -> None:
-        self._fail_back = None
-        self.dsm.fail_back()
 
     def _cancel_removal(self) -> None:
         if self._removal is not None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from initiator_model.connector import Connector
 from initiator_model.discovery import DiscoveryError, discover
+from initiator_model.fencing import Fencing
 from initiator_model.host_identity import HostIdentity
 from initiator_model.host_observer import HostObserver, SessionNews
 from initiator_model.host_records import (
@@ -35,6 +36,7 @@ from initiator_model.path_claims import PathClaims
 from initiator_model.path_verification import PathVerifier
 from initiator_model.paths import Path, PathState
 from initiator_model.profiles import Profile
+from initiator_model.registrations import Registrations
 from initiator_model.scsi_calls import CommandFailed
 from initiator_model.session import IscsiSession
 from initiator_model.session_events import SessionState
@@ -54,8 +56,9 @@ class IscsiHost:
     """A host named ``name`` with the initiator name ``iqn``.
 
     ``random_bytes`` feeds ISIDs, first CmdSNs and CHAP challenges. ``mpio`` tells whether MPIO is installed.
-    ``sources`` are its addresses, for a session manager that chooses among them. ``first_cmd_sn`` is the CmdSN every
-    session begins with (None: a random one).
+    ``sources`` are its addresses, for a session manager that chooses among them. ``fencing`` is what it does before it
+    sends a write again on another path, if anything. ``first_cmd_sn`` is the CmdSN every session begins with (None: a
+    random one).
     Calls are made one at a time.
     """
 
@@ -69,6 +72,7 @@ class IscsiHost:
         *,
         mpio: bool = True,
         sources: Sequence[str] = (),
+        fencing: Fencing | None = None,
         observer: HostObserver | None = None,
         first_cmd_sn: int | None = None,
     ) -> None:
@@ -86,6 +90,8 @@ class IscsiHost:
         self._identity = HostIdentity(iqn, profile, random_bytes, first_cmd_sn)
         self._claims = PathClaims(
             profile,
+            fencing or Fencing(),
+            Registrations(random_bytes),
             on_path=self._path_changed,
             on_disk=self._disk_changed,
             on_note=lambda text: self.observer.on_note(self, text),
@@ -103,7 +109,7 @@ class IscsiHost:
         self._verifier: PathVerifier | PathChecker = (
             PathVerifier(profile.timers, lambda: self._sessions, self._claims.access.doubt)
             if profile.timers.session_restores_path
-            else PathChecker(profile.timers, self._claims.access.doubt)
+            else PathChecker(profile.timers, self._claims.access.doubt, self._claims.readmit)
         )
 
     # What the applet shows
@@ -273,7 +279,9 @@ class IscsiHost:
         self._sessions.append(owner)
         try:
             await session.log_in()
-            self._claims.claim(owner, await probe(session.submit))
+            units = await probe(session.submit)
+            await self._claims.admit(owner, units)
+            self._claims.claim(owner, units)
             self._verifier.session_logged_on(owner)
         except (LoginError, CommandFailed, ProbeError, InitiatorError) as error:
             await self._give_up(owner)

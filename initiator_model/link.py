@@ -35,6 +35,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unread = b""
         self._waiter: asyncio.Future[None] | None = None
+        self.ended_by_target = False  # by its FIN or its reset
         self._lost: str | None = None
         self._on_data: Callable[[bytes], None] | None = None
         self._on_lost: Callable[[str], None] | None = None
@@ -59,10 +60,11 @@ class Link(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        self._end("the target closed the connection")
+        self._end("the target closed the connection", by_target=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(words(exc) if exc is not None else "the connection was closed")
+        why = words(exc) if exc is not None else "the connection was closed"
+        self._end(why, by_target=isinstance(exc, ConnectionResetError))
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -156,10 +158,11 @@ class Link(asyncio.Protocol):
                 room -= len(batch[-1])
             transport.writelines(batch)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, by_target: bool) -> None:
         if self._lost is not None:
             return
         self._lost = reason
+        self.ended_by_target = by_target
         self._backlog.clear()
         self._wake()
         if self._on_lost is not None:

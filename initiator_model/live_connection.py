@@ -23,7 +23,9 @@ from initiator_model.tasks import Task
 from initiator_model.timers import SECOND_NS, Timers
 from iscsi.constants import LogoutResult, TmfResult
 
-__all__ = ["LOGGED_OUT", "Ending", "LiveConnection"]
+__all__ = ["LOGGED_OUT", "Ending", "LiveConnection", "ResetDone"]
+
+ResetDone = Callable[[TmfResult | None], None]
 
 LOGGED_OUT = "logged out"
 """Why a connection is over that ended by a logout."""
@@ -33,11 +35,16 @@ _ABORT_WORKED = (TmfResult.FUNCTION_COMPLETE, TmfResult.TASK_DOES_NOT_EXIST)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a connection is over. ``wait_s``: the pause the target asked for. ``logged_out``: it ended by a logout."""
+    """Why a connection is over. ``wait_s``: the pause the target asked for. ``logged_out``: it ended by a logout.
+
+    ``seen``: the target ended it itself. ``cleared``: it has said that it closed the session, and with it every task.
+    """
 
     why: str
     wait_s: int = 0
     logged_out: bool = False
+    seen: bool = False
+    cleared: bool = False
 
 
 class LiveConnection:
@@ -69,6 +76,7 @@ class LiveConnection:
         self._abort_timer: asyncio.TimerHandle | None = None
         self._logout_timer: asyncio.TimerHandle | None = None  # of a logout the target asked for
         self._aborts = 0
+        self._resets: list[ResetDone] = []
         self._over = False
         self._flush_due = False
         self._receiving = False
@@ -87,6 +95,17 @@ class LiveConnection:
         self._requests.task_started(now_s)
         self._wake()
 
+    def reset_lun(self, lun: int, done: ResetDone) -> None:
+        """LOGICAL UNIT RESET; ``done`` gets the target's answer, or None when the connection ends before it."""
+
+        def answered(result: TmfResult) -> None:
+            self._resets.remove(done)
+            done(result)
+
+        self._resets.append(done)
+        self._connection.reset_lun(lun, answered)
+        self._wake()
+
     def log_out(self) -> None:
         """Send a Logout now; `Ending` follows when the target has answered."""
         self._connection.log_out()
@@ -101,6 +120,9 @@ class LiveConnection:
         self._pings.stop()
         self._requests.stop()
         self._cancel_abort_timer()
+        resets, self._resets = self._resets, []
+        for done in resets:
+            done(None)
         if self._logout_timer is not None:
             self._logout_timer.cancel()
         if self._connection.clean:
@@ -133,10 +155,10 @@ class LiveConnection:
         if not self._over and (out := self._connection.take_output()):
             self._link.write(out)
 
-    def _ended(self, why: str, wait_s: int = 0, *, logged_out: bool = False) -> None:
+    def _ended(self, why: str, wait_s: int = 0, *, logged_out: bool = False, cleared: bool = False) -> None:
         if not self._over:
             self._over = True
-            self._on_ended(Ending(why, wait_s, logged_out))
+            self._on_ended(Ending(why, wait_s, logged_out, self._link.ended_by_target, cleared))
 
     def _on_event(self, event: ConnectionEvent) -> None:
         if isinstance(event, ConnectionEnded):
@@ -146,7 +168,8 @@ class LiveConnection:
         elif isinstance(event, LoggedOut):
             if event.result is not LogoutResult.CLOSED:
                 self._on_note(f"the target answered the logout with {event.result.name}")
-            self._ended(LOGGED_OUT, event.wait_s, logged_out=True)
+            cleared = event.result is LogoutResult.CLOSED
+            self._ended(LOGGED_OUT, event.wait_s, logged_out=True, cleared=cleared)
         else:
             self._on_note(event.text)
 

@@ -12,6 +12,7 @@ from enum import Enum
 from struct import Struct
 from typing import TYPE_CHECKING, Final, Protocol
 
+from initiator_model.losses import Loss
 from initiator_model.paths import Path
 from initiator_model.requests import Completion, Operation, ScsiRequest
 
@@ -108,6 +109,7 @@ class LogicalIo:
         "class_retries",
         "done",
         "lba",
+        "losses",
         "may_have_run",
         "number",
         "operation",
@@ -143,6 +145,7 @@ class LogicalIo:
         self.requeues = 0  # sent again down the present path to a device that was busy
         self.changes = 0  # attempts that met an array changing over
         self.uncounted = 0  # these and the requeues, which do not count as attempts
+        self.losses: tuple[Loss, ...] = ()  # connections lost under it; kept only by a host that fences
         self.may_have_run = False  # some attempt ended without saying that it changed nothing
 
 

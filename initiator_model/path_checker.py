@@ -12,16 +12,19 @@ Source: multipathd/main.c of multipath-tools (`check_path`) and the multipath.co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from initiator_model.host_records import ClaimedDisk, HostSession
+from initiator_model.lu_probe import LogicalUnitFacts
 from initiator_model.paths import Path, PathState
 from initiator_model.scsi_calls import test_unit_ready
 from initiator_model.session_events import SessionState
 from initiator_model.timers import SECOND_NS, Timers
 
 __all__ = ["PathChecker"]
+
+Readmit = Callable[[HostSession, list[LogicalUnitFacts]], Awaitable[str | None]]
 
 PATIENCE_S: Final = 0.001
 """How long the daemon waits for the checker's thread (libmultipath/checkers/tur.c)."""
@@ -30,10 +33,15 @@ TICK_S: Final = 1.0
 
 
 class PathChecker:
-    """Checks the paths of one host. ``refresh`` has the priorities of an asymmetric disk's paths looked at again."""
+    """Checks the paths of one host.
 
-    def __init__(self, timers: Timers, refresh: Callable[[ClaimedDisk], None]) -> None:
+    ``refresh`` has the priorities of an asymmetric disk's paths looked at again. ``readmit`` prepares a failed path
+    that answers again, or says what is wrong with it.
+    """
+
+    def __init__(self, timers: Timers, refresh: Callable[[ClaimedDisk], None], readmit: Readmit) -> None:
         self._refresh = refresh
+        self._readmit = readmit
         self._least_s = timers.check_ns / SECOND_NS
         self._most_s = timers.check_max_ns / SECOND_NS
         self._watched: dict[int, _Watched] = {}  # by number, in the order they were found
@@ -44,7 +52,9 @@ class PathChecker:
         self._watched = {number: watched for number, watched in self._watched.items() if not watched.gone}
         for disk, path in owner.paths:
             self._found = number = self._found + 1
-            self._watched[number] = _Watched(owner, disk, path, self._least_s, self._most_s, self._refresh)
+            self._watched[number] = _Watched(
+                owner, disk, path, self._least_s, self._most_s, self._refresh, self._readmit
+            )
 
     def path_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
         """The kernel failed a path."""
@@ -72,8 +82,10 @@ class _Watched:
         least_s: float,
         most_s: float,
         refresh: Callable[[ClaimedDisk], None],
+        readmit: Readmit,
     ) -> None:
         self._refresh = refresh
+        self._readmit = readmit
         self.owner = owner
         self.disk = disk
         self.path = path
@@ -118,6 +130,8 @@ class _Watched:
             took_s = self._loop.time() - asked_at_s
             if took_s > PATIENCE_S:
                 await asyncio.sleep(max(0.0, TICK_S - took_s))
+            if complaint is None and self.path.state is PathState.FAILED:
+                complaint = await self._readmit(self.owner, [self.disk.facts])
         self._check = None
         if self.gone or self.disk.disk.gone:
             return

@@ -13,12 +13,16 @@ from functools import partial
 from initiator_model.access_watch import AccessWatch
 from initiator_model.disk import MpioDisk
 from initiator_model.dsm import MAX_PATHS, Dsm, PolicyRequest
+from initiator_model.fencing import DiskFence, FenceRule, Fencing
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
 from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import LoadBalancePolicy, PathWish
 from initiator_model.policies.catalog import SelectorOptions
 from initiator_model.profiles import Profile
+from initiator_model.registrations import Registrations
+from initiator_model.scsi_calls import CommandFailed, Submit
+from initiator_model.session import IscsiSession
 from initiator_model.timers import SECOND_NS
 from iscsi.port_groups import AccessState
 
@@ -39,8 +43,21 @@ class PathClaims:
     there. It holds again when the disk comes back, after a reboot too.
     """
 
-    def __init__(self, profile: Profile, *, on_path: OnPath, on_disk: OnDisk, on_note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        fencing: Fencing,
+        registrations: Registrations,
+        *,
+        on_path: OnPath,
+        on_disk: OnDisk,
+        on_note: Callable[[str], None],
+    ) -> None:
         self._profile = profile
+        self._fencing = fencing
+        self._registrations = registrations
+        self._on_note = on_note
+        self._fences: dict[ClaimedDisk, DiskFence] = {}
         self._owners: list[HostSession] = []
         self.access = AccessWatch(lambda: self._owners, on_note)
         self._on_path = on_path
@@ -54,6 +71,33 @@ class PathClaims:
         """The disks that are there, in order of number."""
         return tuple(self._disks)
 
+    async def admit(self, owner: HostSession, units: list[LogicalUnitFacts], submit: Submit | None = None) -> None:
+        """Before the paths of a session are used: register its key where this host fences by keys.
+
+        ``submit`` where the session itself takes no requests yet.
+
+        Raises:
+            CommandFailed: a unit refused it; nothing could be written through this session then.
+        """
+        if self._fencing.registers:
+            session = owner.session
+            for unit in units:
+                await self._registrations.register(submit or session.submit, session.terms.isid, unit.lun)
+
+    async def readmit(
+        self, owner: HostSession, units: list[LogicalUnitFacts], submit: Submit | None = None
+    ) -> str | None:
+        """The same before paths that had failed are used again; what is wrong, or None."""
+        try:
+            await self.admit(owner, units, submit)
+        except CommandFailed as failure:
+            return str(failure)
+        return None
+
+    async def _check(self, owner: HostSession, units: list[LogicalUnitFacts], submit: Submit) -> str | None:
+        """The path check of a session: its units are who they were, and take its writes."""
+        return await units_unchanged(units, submit) or await self.readmit(owner, units, submit)
+
     def claim(self, owner: HostSession, units: list[LogicalUnitFacts]) -> None:
         """A session has logged in and its units have answered.
 
@@ -62,7 +106,7 @@ class PathClaims:
                 disk has all the paths it can have.
         """
         session = owner.session
-        session.path_check = partial(units_unchanged, units)
+        session.path_check = partial(self._check, owner, units)
         for unit in units:
             claimed = self._known(owner, unit) or self._new_disk(owner, unit)
             if len(claimed.disk.dsm.paths) >= MAX_PATHS:
@@ -148,6 +192,16 @@ class PathClaims:
             clock=lambda: round(loop.time() * SECOND_NS),
             follows_access=self._profile.follows_access,
         )
+        fence = None
+        if self._fencing.rule is not FenceRule.NONE:
+            fence = DiskFence(
+                self._fencing,
+                unit.lun,
+                errors=self._profile.errors,
+                registrations=self._registrations,
+                session_of=self._session_of,
+                note=self._on_note,
+            )
         disk = MpioDisk(
             dsm=dsm,
             timers=self._profile.timers,
@@ -156,10 +210,13 @@ class PathClaims:
             block_size=unit.capacity.block_size,
             lun=unit.lun,
             call_later=loop.call_later,
+            fence=fence,
         )
         taken = [claimed.number for claimed in self._disks]
         number = next(n for n in range(len(taken) + 1) if n not in taken)
         claimed = ClaimedDisk(number, owner.request.target, unit, disk)
+        if fence is not None:
+            self._fences[claimed] = fence
         dsm.on_change = partial(self._on_path, claimed)
         dsm.on_policy = partial(self._policy_chosen, claimed)
         disk.on_gone = partial(self._gone, claimed)
@@ -200,7 +257,16 @@ class PathClaims:
             group=owner.group,
         )
 
+    def _session_of(self, path: Path) -> IscsiSession | None:
+        for owner in self._owners:
+            if any(own is path for _, own in owner.paths):
+                return owner.session
+        return None
+
     def _gone(self, claimed: ClaimedDisk, why: str) -> None:
+        fence = self._fences.pop(claimed, None)
+        if fence is not None:
+            fence.stop()
         self._disks.remove(claimed)
         self._on_disk(claimed, False, why)
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from initiator_model.losses import Loss
+
 __all__ = ["Completion", "CompletionKind", "Io", "IoRequest", "Operation", "ScsiRequest"]
 
 
@@ -99,19 +101,27 @@ class Completion:
     """How one attempt at a request ended.
 
     `status` and `sense` mean something only when `kind` is `COMPLETED`. `data` is what was read. `residual` is bytes:
-    positive when fewer were moved than the request asked for.
+    positive when fewer were moved than the request asked for. `loss` is the connection on which the request was sent
+    and lost, if the target may still execute it.
     """
 
-    __slots__ = ("data", "kind", "residual", "sense", "status")
+    __slots__ = ("data", "kind", "loss", "residual", "sense", "status")
 
     def __init__(
-        self, kind: CompletionKind, status: int = 0, sense: bytes = b"", data: bytes = b"", residual: int = 0
+        self,
+        kind: CompletionKind,
+        status: int = 0,
+        sense: bytes = b"",
+        data: bytes = b"",
+        residual: int = 0,
+        loss: Loss | None = None,
     ) -> None:
         self.kind = kind
         self.status = status
         self.sense = sense
         self.data = data
         self.residual = residual
+        self.loss = loss
 
     def __repr__(self) -> str:
         return (

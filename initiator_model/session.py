@@ -20,8 +20,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 
 from initiator_model.connector import Connector
-from initiator_model.live_connection import Ending, LiveConnection
+from initiator_model.live_connection import Ending, LiveConnection, ResetDone
 from initiator_model.login_chain import HOP_LIMIT, Hop, LoggedIn, LoginError, LoginTerms, log_in
+from initiator_model.losses import Loss
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from initiator_model.scsi_calls import Submit, test_unit_ready
 from initiator_model.session_events import SessionObserver, SessionState
@@ -85,6 +86,7 @@ class IscsiSession:
         self._loop: asyncio.AbstractEventLoop
         self._live: LiveConnection | None = None
         self._held: deque[Task] = deque()
+        self._loss: Loss | None = None  # the last connection lost, until the target has let go of it
         self._hold_until_s = 0.0
         self._adopted_at_s = 0.0
         self._hold_timer: asyncio.TimerHandle | None = None
@@ -124,6 +126,13 @@ class IscsiSession:
             not_here = Completion(CompletionKind.DEVICE_NOT_CONNECTED)
             asyncio.get_running_loop().call_soon(task.done, not_here)
         return task
+
+    def reset_lun(self, lun: int, done: ResetDone, /) -> None:
+        """LOGICAL UNIT RESET. ``done`` gets the answer; None when the session is not logged in, or lost before it."""
+        if self.state is _LOGGED_IN and self._live is not None:
+            self._live.reset_lun(lun, done)
+        else:
+            asyncio.get_running_loop().call_soon(done, None)
 
     async def log_out(self) -> None:
         """Close the session: Logout, a bounded wait for the answer, then TCP. Open requests end DELETE_PENDING."""
@@ -181,6 +190,7 @@ class IscsiSession:
         self.local, self.remote = logged_in.link.local, logged_in.link.remote
         self.tsih, self.params = logged_in.done.tsih, logged_in.done.params
         self._adopted_at_s = self._loop.time()
+        self._let_go()  # the login has reinstated the session
         self._live = LiveConnection(logged_in, self.terms.timers, on_ended=self._lost_connection, on_note=self._note)
         return self._live
 
@@ -200,17 +210,20 @@ class IscsiSession:
         assert live is not None
         self._live = None
         left = live.close(ending.why)
+        self._loss = self._new_loss(live, seen=ending.seen)
+        if ending.cleared:
+            self._let_go(left)
         if self.state is SessionState.LOGGING_OUT:
             self._held.extend(left)
             if self._logged_out is not None and not self._logged_out.done():
                 self._logged_out.set_result(None)
             return
         if self.state is SessionState.LOST:  # during the path check, which sees its command fail and goes on
-            _complete(left, CompletionKind.DEVICE_NOT_CONNECTED)
+            self._complete(left, CompletionKind.DEVICE_NOT_CONNECTED)
             return
         for task in left:
             if task.losses > RESENDS_MAX:  # it may be what the target dies of: another path, or nobody, may have it
-                _complete((task,), CompletionKind.DEVICE_NOT_CONNECTED)
+                self._complete((task,), CompletionKind.DEVICE_NOT_CONNECTED)
             else:
                 self._held.append(task)
         now_s = self._loop.time()
@@ -278,15 +291,33 @@ class IscsiSession:
         self._enter(SessionState.LOST, why)
         held, self._held = self._held, deque()
         self.observer.on_lost(self, why)
-        _complete(held, CompletionKind.DEVICE_NOT_CONNECTED)
+        self._complete(held, CompletionKind.DEVICE_NOT_CONNECTED)
 
     def _close(self, why: str, kind: CompletionKind) -> None:
         if self._live is not None:
             live, self._live = self._live, None
             self._held.extend(live.close(why))
+            self._loss = self._new_loss(live, seen=False)
         held, self._held = self._held, deque()
         self._enter(SessionState.CLOSED, why)
-        _complete(held, kind)
+        self._complete(held, kind)
+
+    def _new_loss(self, live: LiveConnection, *, seen: bool) -> Loss:
+        """What the target may keep of a connection that is over, and for how long it does (RFC 7143 7.5)."""
+        kept_s = live.params.default_time2wait + live.params.default_time2retain
+        return Loss(self.terms.isid, f"{self.local} -> {self.remote}", self._loop.time(), seen, kept_s)
+
+    def _let_go(self, left: Iterable[Task] = ()) -> None:
+        """The target has ended what it had of the last connection."""
+        for task in (*self._held, *left):
+            task.astray = False
+        if self._loss is not None:
+            self._loss.end()
+            self._loss = None
+
+    def _complete(self, tasks: Iterable[Task], kind: CompletionKind) -> None:
+        for task in tasks:
+            task.done(Completion(kind, loss=self._loss if task.astray else None))
 
     def _stop_recovery(self) -> None:
         self._cancel_hold()
@@ -310,8 +341,3 @@ class IscsiSession:
 
 async def _unit_0_is_ready(submit: Submit) -> str | None:
     return await test_unit_ready(submit, 0)
-
-
-def _complete(tasks: Iterable[Task], kind: CompletionKind) -> None:
-    for task in tasks:
-        task.done(Completion(kind))

@@ -25,10 +25,22 @@ class Task:
 
     ``itt`` and ``cmd_sn`` mean something while ``sent``. ``since_s`` is the loop time at which the present attempt
     began; ``aborting`` is set while a task management function that covers it is due an answer. ``losses`` counts the
-    connections that were lost under it.
+    connections that were lost under it; ``astray`` is True while the target may still have it from the last of them.
     """
 
-    __slots__ = ("aborting", "cmd_sn", "done", "itt", "losses", "r2t_sn", "reader", "request", "sent", "since_s")
+    __slots__ = (
+        "aborting",
+        "astray",
+        "cmd_sn",
+        "done",
+        "itt",
+        "losses",
+        "r2t_sn",
+        "reader",
+        "request",
+        "sent",
+        "since_s",
+    )
 
     def __init__(self, request: ScsiRequest, done: Done) -> None:
         self.request = request
@@ -41,10 +53,12 @@ class Task:
         self.aborting = False
         self.since_s = 0.0
         self.losses = 0
+        self.astray = False
 
     def reset(self) -> None:
         """Forget the connection that was lost; the next one starts the command from its first byte."""
         self.losses += self.sent
+        self.astray = self.astray or self.sent
         self.itt = RESERVED_TAG
         self.r2t_sn = 0
         self.reader = None

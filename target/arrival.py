@@ -49,6 +49,8 @@ class Arrival:
         volume = None if who.discovery else group.volume(who.target_name or "")
         if group.faults.refuses_login(self.local, None if volume is None else volume.config.name):
             return self._refuse(who, LoginStatus.SERVICE_UNAVAILABLE, "fault: no login")
+        if group.faults.has_no_room(self.local, None if volume is None else volume.config.name):
+            return self._refuse(who, LoginStatus.OUT_OF_RESOURCES, "fault: out of resources")
         if who.discovery:
             return self._tell(who, Admit(config.tpgt, None), self.local, "discovery")
         if volume is None:
@@ -143,6 +145,7 @@ class Arrival:
         tasks = None
         if volume is not None:
             tasks = TaskSet(group.luns(volume, self.local), window, limits.write_buffer_bytes, group.abort_nexuses)
+            tasks.holds = group.faults.holds(self.local, volume.config.name)
         return Session(
             who,
             agreed.params,

@@ -4,7 +4,11 @@ A connection whose TCP is lost leaves its tasks behind. They stay for Time2Wait 
 a logout of the connection is heard: explicit, on another connection, or implicit, by a login with the same CID. At
 ErrorRecoveryLevel 2 a logout for recovery keeps them for as long again, without allegiance, to be reassigned. What
 nobody asks for in time is terminated, and the nexus is told by a unit attention. A session whose last connection is
-lost fails; it ends when nothing of it remains. With Time2Retain=0 all of this happens at once.
+lost fails; it ends when nothing of it remains. With Time2Retain=0 all of this happens at once, and an array may be told
+to end tasks sooner than it promised (`target.config.LostTasks`): RFC 7143 7.5 lets either side give up early.
+
+Such a task is a danger where a host has another path. The host sends its command again there, and what is kept here may
+still be executed, after newer writes. Killing it needs a loss that the array sees: a FIN, a reset, an unanswered ping.
 """
 
 from __future__ import annotations
@@ -27,12 +31,20 @@ class Remains:
     state: CleanupState = CleanupState.CLEANUP_WAIT
 
 
-def lose(session: Session, carrier: Carrier, now_ns: int) -> None:
-    """TCP of a connection in full-feature phase is gone, and no logout was heard."""
+def lose(session: Session, carrier: Carrier, now_ns: int, *, kill: bool = False) -> None:
+    """TCP of a connection in full-feature phase is gone, and no logout was heard; with ``kill`` nothing is kept."""
     _leave(session, carrier)
-    remains = Remains(carrier, now_ns + _hold_ns(session))
+    hold_ns = 0 if kill else _hold_ns(session)
+    remains = Remains(carrier, now_ns + hold_ns)
     session.lost[carrier.cid] = remains
-    if not _hold_ns(session):
+    if not hold_ns:
+        _time_out(session, remains)
+    settle(session, N.N5)
+
+
+def give_up(session: Session) -> None:
+    """End at once what lost connections have left behind."""
+    for remains in list(session.lost.values()):
         _time_out(session, remains)
     settle(session, N.N5)
 

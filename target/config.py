@@ -37,6 +37,17 @@ class DirectLogin(Enum):
     REDIRECT = "redirect"
 
 
+class LostTasks(Enum):
+    """What becomes of the tasks that a lost connection leaves behind; see `target.cleanup`."""
+
+    KEEP = "keep"
+    """They are kept for Time2Wait + Time2Retain (RFC 7143 7.5), and executed meanwhile if their turn comes."""
+    KILL = "kill"
+    """They end with the connection, whatever was negotiated."""
+    KILL_BESIDE = "kill-beside-another-path"
+    """They end as soon as their host (InitiatorName) has another session to the volume: it needs them no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortalConfig:
     """One Ethernet interface of the array: its name and IPv4 address."""
@@ -275,6 +286,7 @@ class GroupConfig:
     """Each volume is served through one portal at a time; see `target.ownership`."""
     access: AccessConfig | None = None
     """Asymmetric logical unit access: the target port groups; None: all portals serve alike."""
+    lost_tasks: LostTasks = LostTasks.KEEP
     limits: Limits = field(default_factory=Limits)
     balancing: Balancing = field(default_factory=Balancing)
 

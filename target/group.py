@@ -16,9 +16,9 @@ from iscsi.discovery import TargetAddress, TargetRecord
 from iscsi.login_gate import LoginIdentity
 from target import cleanup
 from target.chores import Chore, Chores
-from target.config import AccessRule, ArrayKind, GroupConfig, VolumeConfig
+from target.config import AccessRule, ArrayKind, GroupConfig, LostTasks, VolumeConfig
 from target.decisions import Decision
-from target.faults import Faults, GoneAfterLogoutRequest, Luns, SpoiledLuns
+from target.faults import ArrayFault, Faults, GoneAfterLogoutRequest, Luns, SpoiledLuns
 from target.lun import LogicalUnit
 from target.lun_map import LunMap
 from target.moves import Moves, Note
@@ -61,6 +61,7 @@ class Group:
     def __post_init__(self) -> None:
         self.sessions = SessionRegistry(self.config.limits.max_connections)
         self._tickets = Tickets(round(self.config.limits.ticket_lifetime_s * 1e9))
+        self.faults.take_up = self._take_up
         reach = ArrayReach(self)
 
         def adopt(unit: LogicalUnit) -> None:
@@ -199,8 +200,22 @@ class Group:
 
     def lose(self, session: Session, carrier: Carrier, now_ns: int) -> None:
         """TCP of a connection is gone without a logout."""
-        cleanup.lose(session, carrier, now_ns)
+        cleanup.lose(session, carrier, now_ns, kill=self._kills(session))
         self._settled(session)
+
+    def _kills(self, session: Session) -> bool:
+        """Whether what this session's lost connection leaves behind ends at once."""
+        if self.config.lost_tasks is LostTasks.KILL_BESIDE:
+            return any(other.connections for other in self._beside(session))
+        return self.config.lost_tasks is LostTasks.KILL
+
+    def _beside(self, session: Session) -> list[Session]:
+        """The other sessions of the same host to the same volume: its other paths."""
+        return [
+            other
+            for other in self.sessions.all()
+            if other is not session and not other.discovery and _is_pair(other.identity, session.identity)
+        ]
 
     def log_out(self, session: Session, cid: int, now_ns: int, *, recover: bool) -> None:
         """A connection was logged out; the last one takes the session with it, unless its tasks may be recovered."""
@@ -277,6 +292,16 @@ class Group:
             volume = None if session.discovery else self.volume(session.identity.target_name or "")
             if session.tasks is not None and volume is not None:
                 session.tasks.luns = self.luns(volume, session.portal)
+                session.tasks.holds = self.faults.holds(session.portal, volume.config.name)
+
+    def lift(self, fault: ArrayFault) -> int:
+        """Switch a fault off; how many commands it had held that were executed now. Raises FaultError."""
+        before = self._held()
+        self.faults.off(fault)
+        return before - self._held()
+
+    def _held(self) -> int:
+        return sum(session.tasks.held for session in self.sessions.all() if session.tasks is not None)
 
     def logout_requested(self, session: Session) -> None:
         """A session was asked to log out: what some firmware does to it then; see `GoneAfterLogoutRequest`."""
@@ -297,6 +322,11 @@ class Group:
         elif len(self.sessions) >= self.sessions.max_sessions and (failed := self.sessions.oldest_failed()) is not None:
             self.end(failed)
         self.sessions.open(session, self.config.tpgt)
+        if self.config.lost_tasks is LostTasks.KILL_BESIDE and not session.discovery:
+            for other in self._beside(session):
+                if other.lost:
+                    cleanup.give_up(other)
+                    self._settled(other)
 
     def abort_nexuses(self, nexuses: tuple[Nexus, ...], lun: int) -> None:
         """Drop the tasks of these nexuses on a LUN (PREEMPT AND ABORT), with TAS by TASK ABORTED."""

@@ -16,6 +16,7 @@ from target.access_config import STATES
 from target.decisions import BY_OPERATOR, Decision, Kind, about_array
 from target.faults import ArrayFault, FaultError, FaultName
 from target.group import Volume
+from target.holds import HELD
 from target.port_groups import TransitionFailed
 from target.rebalancing import Rebalancing
 from target.server import ArrayProtocol, ArrayServer
@@ -285,12 +286,14 @@ class Operations:
         to: str | None = None,
         sense: str | None = None,
         count: int | None = None,
+        op: str | None = None,
+        extra_ns: int | None = None,
     ) -> Decision:
         """Switch one of the faults of `target.faults` on, by its name there, at a place.
 
         Raises OperationError for a name, a portal or a volume that is not there, or a place the fault cannot have.
         """
-        return self.begin(self._fault(name, portal, volume, lba, blocks, to, sense, count))
+        return self.begin(self._fault(name, portal, volume, lba, blocks, to, sense, count, op, extra_ns))
 
     def fault_off(
         self,
@@ -303,17 +306,19 @@ class Operations:
         to: str | None = None,
         sense: str | None = None,
         count: int | None = None,
+        op: str | None = None,
+        extra_ns: int | None = None,
     ) -> list[Decision]:
         """Switch off the fault with this name and place; without a place every fault of the name.
 
         Raises OperationError when there is none.
         """
-        if all(part is None for part in (portal, volume, lba, blocks, to, sense, count)):
+        if all(part is None for part in (portal, volume, lba, blocks, to, sense, count, op, extra_ns)):
             faults = self.group.faults.named(_fault_name(name))
             if not faults:
                 raise OperationError(f"{name} is not on")
         else:
-            faults = [self._fault(name, portal, volume, lba, blocks, to, sense, count)]
+            faults = [self._fault(name, portal, volume, lba, blocks, to, sense, count, op, extra_ns)]
         return [self.end(fault) for fault in faults]
 
     def begin(self, fault: ArrayFault) -> Decision:
@@ -324,10 +329,10 @@ class Operations:
     def end(self, fault: ArrayFault) -> Decision:
         """Switch a fault off. Raises OperationError when that very fault is not on."""
         try:
-            self.group.faults.off(fault)
+            executed = self.group.lift(fault)
         except FaultError as error:
             raise OperationError(str(error)) from None
-        return self._spread(fault, "off")
+        return self._spread(fault, f"off, {executed} held executed" if fault.name in HELD else "off")
 
     def faults(self) -> list[ArrayFault]:
         """The faults that are on."""
@@ -343,6 +348,8 @@ class Operations:
         to: str | None,
         sense: str | None,
         count: int | None,
+        op: str | None,
+        extra_ns: int | None,
     ) -> ArrayFault:
         addresses = self.group.config.addresses
         if portal is not None and portal not in addresses:
@@ -351,7 +358,7 @@ class Operations:
         if volume is not None and volume not in volumes:
             raise OperationError(f"there is no volume {volume}: {', '.join(volumes)}")
         try:
-            return ArrayFault(_fault_name(name), portal, volume, lba, blocks, to, sense, count)
+            return ArrayFault(_fault_name(name), portal, volume, lba, blocks, to, sense, count, op, extra_ns)
         except FaultError as error:
             raise OperationError(str(error)) from None
 

@@ -2,10 +2,8 @@
 
 A read is answered on the spot. A write waits here while its data comes in, asked for by R2T or not; what is wrong with
 its data ends it with a CHECK CONDITION once all of the data that is on its way has come (RFC 7143 7.8, 11.4.7.2), so
-that none of it can be taken for another task's. Answers are made by `target.answers`.
+that none of it can be taken for another task's. Commands whose data is here are run by `target.execution`.
 
-A command that wants stable data on a slow medium waits for a flush, and one through a portal that is not optimized for
-a while; those behind it go on. It has run by then.
 A task is allegiant to the connection its command came in on: its data comes and its response leaves there (4.2.3).
 """
 
@@ -15,42 +13,34 @@ from collections.abc import Callable
 from typing import Any
 
 from iscsi.ahs import parse_ahs
-from iscsi.constants import RejectReason, ScsiStatus
+from iscsi.constants import RejectReason
 from iscsi.errors import RemoteProtocolError
 from iscsi.lun import decode_lun
 from iscsi.pdu import DataOut, ScsiCommand
 from iscsi.sense import (
     COMMANDS_CLEARED_BY_PROTOCOL_EVENT,
-    MEDIUM_WRITE_ERROR,
-    SANITIZE_FAILED,
     UNEXPECTED_UNSOLICITED_DATA,
-    Sense,
 )
 from iscsi.serial import lt
 from iscsi.window import CommandWindow
 from iscsi.write_buffer import WriteBuffer
-from target.answers import answer_bidirectional, answer_read, respond
-from target.command import GOOD, DataDirection, ScsiResult
+from target.answers import respond
+from target.command import ScsiResult
 from target.disk import MAX_TRANSFER_BYTES
+from target.execution import Execution
 from target.faults import Luns
-from target.flush import Flush
 from target.nexus import Nexus
-from target.sanitize import SanitizeFailed
 from target.task_barrier import Barrier
-from target.waiting_tasks import Allegiance, WaitingAnswer, WaitingTask, WaitingTasks, WaitingWrite
+from target.waiting_tasks import Allegiance, WaitingTask, WaitingTasks, WaitingWrite
 
 MAX_IMMEDIATE_TASKS = 8
 """Immediate commands a session may have waiting at once; RFC 7143 4.2.2.1 asks for at least two."""
 
 
-class TaskSet:
-    """The tasks of one session in full-feature phase.
+class TaskSet(Execution):
+    """The tasks of one session in full-feature phase; see `Execution` for the arguments."""
 
-    ``luns`` are what commands are executed by; `target.faults` puts something else in their place. ``on_preempt``
-    drops the tasks of some nexuses on a LUN, wherever they are (PREEMPT AND ABORT).
-    """
-
-    __slots__ = ("_barriers", "_on_preempt", "_waiting", "_window", "luns")
+    __slots__ = ("_barriers",)
 
     def __init__(
         self,
@@ -59,16 +49,18 @@ class TaskSet:
         buffer_bytes: int,
         on_preempt: Callable[[tuple[Nexus, ...], int], None],
     ) -> None:
-        self.luns = luns
-        self._window = window
-        self._on_preempt = on_preempt
-        self._waiting = WaitingTasks(window, buffer_bytes)
+        super().__init__(luns, window, WaitingTasks(window, buffer_bytes), on_preempt)
         self._barriers: list[Barrier] = []
 
     @property
     def waiting(self) -> int:
-        """How many commands wait for data or for a flush."""
+        """How many commands wait: for data, for their turn, for a flush."""
         return len(self._waiting)
+
+    @property
+    def held(self) -> int:
+        """How many of them have all they need but for their turn; see `target.holds`."""
+        return self._waiting.turns
 
     def start(self, command: ScsiCommand, connection: Allegiance) -> None:
         """A command is due (in CmdSN order, or immediate), and came in on ``connection``."""
@@ -293,8 +285,8 @@ class TaskSet:
         task = self._waiting.get(itt)
         assert task is not None, "only what waits is reassigned"
         task.connection = connection
+        self._waiting.resume(task)
         if isinstance(task, WaitingWrite):
-            self._waiting.resume(task)
             task.buffer.restart(r2t_sn)
             self._go_on(task)
             self._waiting.admit()
@@ -352,96 +344,3 @@ class TaskSet:
         self._waiting.forget(itt)
         for barrier in self._barriers:
             barrier.waits.pop(itt, None)
-
-    def _release(self, command: ScsiCommand) -> None:
-        if not command.immediate:
-            self._window.release()
-
-    def _finish(
-        self, command: ScsiCommand, cdb: bytes, data_out: bytes, connection: Allegiance, moved: int = 0
-    ) -> None:
-        """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN.
-
-        ``moved`` is how many bytes the CDB itself takes from the initiator.
-        """
-        lun = decode_lun(command.lun)
-        result = self.luns.execute(lun, cdb, data_out, connection.nexus)
-        if result.pending is not None:
-            connection.reads += command.read
-            connection.writes += command.write
-
-            def answer(end: ScsiResult, through: Allegiance) -> None:
-                if command.read:
-                    answer_read(
-                        through, command, end._replace(data=result.data) if end.status == ScsiStatus.GOOD else end
-                    )
-                else:
-                    respond(through, command, end, 0, moved)
-
-            self._answer_after(result.pending, WaitingAnswer(command, connection, answer))
-            return
-        if not command.immediate:
-            self._window.release()
-        if result.aborted:
-            self._on_preempt(result.aborted, lun)
-        if command.read:
-            connection.reads += 1
-            answer_read(connection, command, result)
-        elif command.write:
-            connection.writes += 1
-            respond(connection, command, result, 0, moved)
-        else:
-            respond(connection, command, result, 0, len(result.data))
-
-    def _answer_after(self, flush: Flush, task: WaitingAnswer) -> None:
-        """Answer when the flush has ended; the command keeps its tag and its place in the window until then.
-
-        Whatever ends the task meanwhile (an abort, a reset, the loss of the nexus) has taken it out of the waiting.
-        """
-        command = task.command
-        self._waiting.put_answer(task)
-
-        def done(error: OSError | None) -> None:
-            if self._waiting.get(command.itt) is not task:
-                return
-            self._waiting.forget(command.itt)
-            self._release(command)
-            lun = decode_lun(command.lun)
-            sense = SANITIZE_FAILED if isinstance(error, SanitizeFailed) else MEDIUM_WRITE_ERROR
-            end = GOOD if error is None else self.luns.check_condition(lun, sense)
-            task.answer(end, task.connection)
-            task.connection.wake()
-
-        flush.on_done(done)
-
-    def _finish_bidirectional(self, write: WaitingWrite) -> None:
-        """As `_finish`, for a command that moves data both ways (RFC 7143 11.2.2.3)."""
-        command, connection = write.command, write.connection
-        result = self.luns.execute(decode_lun(command.lun), write.cdb, write.buffer.content(), connection.nexus)
-        connection.reads += 1
-        connection.writes += 1
-        moved = self._data_out_length(command, write.cdb)
-
-        def answer(end: ScsiResult, through: Allegiance) -> None:
-            whole = end._replace(data=result.data) if end.status == ScsiStatus.GOOD else end
-            answer_bidirectional(through, command, whole, write.read_length, moved, write.buffer.r2t_sn)
-
-        if result.pending is not None:
-            self._answer_after(result.pending, WaitingAnswer(command, connection, answer))
-            return
-        self._release(command)
-        answer(result, connection)
-
-    def _refuse(self, command: ScsiCommand, condition: Sense, connection: Allegiance) -> None:
-        """End a task by a condition of iSCSI's own (11.4.7.2): nothing of it is executed."""
-        self._release(command)
-        result = self.luns.check_condition(decode_lun(command.lun), condition)
-        respond(connection, command, result, 0, 0)
-
-    def _data_out_length(self, command: ScsiCommand, cdb: bytes) -> int:
-        """Bytes the CDB itself says it takes from the initiator."""
-        transfer = self.luns.transfer_length(decode_lun(command.lun), cdb)
-        return transfer[1] if transfer is not None and transfer[0] in _TAKES_DATA else 0
-
-
-_TAKES_DATA = (DataDirection.OUT, DataDirection.BOTH)

@@ -1,4 +1,4 @@
-"""The tasks of one session that wait: writes for their data, commands that have run for a flush.
+"""The tasks of one session that wait: writes for their data, commands for their turn, those that have run for a flush.
 
 A write that waits holds memory for its data, so it may ask for it by R2T only when there is room; those that may not
 yet wait in line. Which data is overdue, and which write has lost its connection, is kept here as well. What the data
@@ -66,7 +66,16 @@ class WaitingAnswer:
     answer: Callable[[ScsiResult, Allegiance], None]
 
 
-WaitingTask = WaitingWrite | WaitingAnswer
+@dataclass(slots=True)
+class WaitingTurn:
+    """A command whose data (``size_bytes``) is here, and which the disk has not taken up yet; see `target.holds`."""
+
+    command: ScsiCommand
+    connection: Allegiance
+    size_bytes: int
+
+
+WaitingTask = WaitingWrite | WaitingTurn | WaitingAnswer
 
 
 class WaitingTasks:
@@ -124,6 +133,19 @@ class WaitingTasks:
         """A task waits for a flush."""
         self._tasks[task.command.itt] = task
 
+    @property
+    def turns(self) -> int:
+        """How many commands wait for their turn."""
+        return sum(isinstance(task, WaitingTurn) for task in self._tasks.values())
+
+    def put_turn(self, task: WaitingTurn) -> bool:
+        """A command waits for its turn. False when those that do would hold more than the room; one always may."""
+        held = [other.size_bytes for other in self._tasks.values() if isinstance(other, WaitingTurn)]
+        if held and sum(held) + task.size_bytes > self._room_bytes:
+            return False
+        self._tasks[task.command.itt] = task
+        return True
+
     def put_write(self, write: WaitingWrite) -> None:
         """A write waits for its data, and gets in line for its R2Ts."""
         self._tasks[write.command.itt] = write
@@ -140,7 +162,7 @@ class WaitingTasks:
         self._queued.pop(itt, None)
 
     def suspend(self, connection: Allegiance) -> list[WaitingTask]:
-        """The writes of a lost connection ask no more, and take no room from others.
+        """What was taken in from a lost connection stays; its writes ask no more, and take no room from others.
 
         Returns the oldest of those suspended, which have to go because together they would hold more than the room.
         """
@@ -148,6 +170,8 @@ class WaitingTasks:
             if task.connection is connection and isinstance(task, WaitingWrite):
                 self._withdraw(itt)
                 self._suspended[itt] = task.buffer.wanted
+            elif task.connection is connection and isinstance(task, WaitingTurn):
+                self._suspended[itt] = task.size_bytes
         held, surplus = sum(self._suspended.values()), []
         for itt, wanted in list(self._suspended.items())[:-1]:
             if held <= self._room_bytes:
@@ -157,13 +181,14 @@ class WaitingTasks:
         return surplus
 
     def is_suspended(self, itt: int) -> bool:
-        """True for a write whose connection is gone."""
+        """True for a task whose connection is gone; commands that have run do not count."""
         return itt in self._suspended
 
-    def resume(self, write: WaitingWrite) -> None:
-        """A suspended write is back in line."""
-        del self._suspended[write.command.itt]
-        self._queued[write.command.itt] = None
+    def resume(self, task: WaitingTask) -> None:
+        """A suspended task has a connection again; a write is back in line."""
+        self._suspended.pop(task.command.itt, None)
+        if isinstance(task, WaitingWrite):
+            self._queued[task.command.itt] = None
 
     # -- asking for data -------------------------------------------------------------------------------------------
 

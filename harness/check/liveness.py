@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from harness.expectations import Judgement
-from harness.patience import longest_io_ns, longest_return_ns
+from harness.patience import longest_return_ns
 
 if TYPE_CHECKING:
     from harness.bench import Bench
@@ -24,9 +24,8 @@ MAX_NAMED: Final = 3
 
 def patience_s(bench: Bench) -> tuple[float, float]:
     """The bounds of this run: for the last I/O to end, and for the last path to return; in seconds."""
-    profiles = [site.profile for site in bench.hosts.values()]
-    drain_s = max(longest_io_ns(profile.timers) for profile in profiles) / 1e9
-    return_s = max(longest_return_ns(profile) for profile in profiles) / 1e9
+    drain_s = max(site.longest_io_ns for site in bench.hosts.values()) / 1e9
+    return_s = max(longest_return_ns(site.profile) for site in bench.hosts.values()) / 1e9
     if bench.world.is_simulated:
         return drain_s, return_s
     return min(drain_s, TCP_PATIENCE_S), min(return_s, TCP_PATIENCE_S)

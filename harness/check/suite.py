@@ -98,6 +98,11 @@ class Oracles:
         )
         self.streams = StreamWatch(self.now_ns)
 
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The volumes there are."""
+        return tuple(self._volumes)
+
     def history(self, volume: str) -> History:
         """The history of a volume."""
         return self._volumes[volume].history

@@ -19,7 +19,7 @@ from harness.serving.control_client import ControlError, connected
 from harness.serving.control_wire import Request
 from harness.serving.settings import LogLevel
 from harness.serving.socket_place import SocketError, find
-from harness.units import UnitError, parse_size
+from harness.units import UnitError, parse_duration, parse_size
 
 ctl = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Control a served array: break, mend and move things."
@@ -63,7 +63,15 @@ FaultSense = Annotated[
     typer.Option("--sense", metavar="K/AA/QQ", help="check-condition: the sense, such as 5/25/00.", show_default=False),
 ]
 FaultCount = Annotated[
-    int | None, typer.Option("--count", metavar="N", help="check-condition: so many commands.", show_default=False)
+    int | None,
+    typer.Option("--count", metavar="N", help="check-condition, late: how many.", show_default=False),
+]
+FaultOp = Annotated[
+    str | None, typer.Option("--op", metavar="OP", help="late, slow: read or write.", show_default=False)
+]
+FaultExtra = Annotated[
+    int | None,
+    typer.Option("--extra", metavar="TIME", parser=parse_duration, help="slow: such as 200ms.", show_default=False),
 ]
 Within = Annotated[
     int | None,
@@ -192,6 +200,8 @@ def fault_on(
     to: FaultTo = None,
     sense: FaultSense = None,
     count: FaultCount = None,
+    op: FaultOp = None,
+    extra: FaultExtra = None,
     json: Json = False,
     socket: Socket = None,
 ) -> None:
@@ -208,6 +218,8 @@ def fault_on(
         to=to,
         sense=sense,
         count=count,
+        op=op,
+        extra_ns=extra,
     )
 
 
@@ -221,6 +233,8 @@ def fault_off(
     to: FaultTo = None,
     sense: FaultSense = None,
     count: FaultCount = None,
+    op: FaultOp = None,
+    extra: FaultExtra = None,
     json: Json = False,
     socket: Socket = None,
 ) -> None:
@@ -237,6 +251,8 @@ def fault_off(
         to=to,
         sense=sense,
         count=count,
+        op=op,
+        extra_ns=extra,
     )
 
 

@@ -91,6 +91,8 @@ class Fault(Table):
     to: Ip | None = None
     sense: str | None = None
     count: Annotated[int, Field(ge=1)] | None = None
+    op: Literal["read", "write"] | None = None
+    extra_ns: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def place(self) -> dict[str, Any]:

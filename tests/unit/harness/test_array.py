@@ -19,7 +19,7 @@ from iscsi import scsi
 from iscsi.chap import ChapCredentials
 from iscsi.constants import ScsiStatus
 from target.block_file import FileRefused
-from target.config import ArrayKind, DirectLogin
+from target.config import ArrayKind, DirectLogin, Limits, LostTasks
 from target.lun import LogicalUnit
 from target.nexus import Nexus
 from tests.support.lab import GROUP, PORTALS, Lab
@@ -50,6 +50,42 @@ def test_an_array_that_lists_its_portals_has_no_group() -> None:
     del tables["array"]["group"]
     config = group_config(scenario_from(tables).array)
     assert (config.kind, config.group_address) == (ArrayKind.LISTED, None)
+
+
+def test_what_an_array_does_about_lost_connections_is_its_own_to_say() -> None:
+    said = {"time2retain": "5s", "ping_interval": "3s", "ping_timeout": "2500ms", "lost_tasks": "kill"}
+    config = group_config(array(**said))
+    limits = config.limits
+    assert (limits.time2retain_s, limits.nop_interval_s, limits.nop_timeout_s) == (5.0, 3.0, 2.5)
+    assert config.lost_tasks is LostTasks.KILL
+
+    usual = group_config(array())
+    assert usual.limits == Limits()
+    assert usual.lost_tasks is LostTasks.KEEP
+
+
+def test_what_it_says_comes_before_the_limits_of_a_served_array() -> None:
+    assert group_config(array(ping_interval="3s"), Limits(nop_interval_s=9, login_timeout_s=7)).limits == Limits(
+        nop_interval_s=3, login_timeout_s=7
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ({"time2retain": "1500ms"}, "array.time2retain: expected whole seconds from 0 to 3600"),
+        ({"lost_tasks": "drop"}, "array.lost_tasks: expected"),
+    ],
+)
+def test_what_it_cannot_say(said: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        array(**said)
+    assert complaint in str(caught.value)
+
+
+def test_a_ping_that_nobody_has_time_to_answer_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="array: nop_timeout_s must be more than 0 s"):
+        group_config(array(ping_timeout="0s"))
 
 
 def test_a_volume_is_named_in_the_array_s_grammar_unless_it_has_a_name() -> None:

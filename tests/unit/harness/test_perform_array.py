@@ -329,9 +329,48 @@ def test_blocks_that_cannot_be_read_fail_their_reads() -> None:
     assert result.io.failed == 1
 
 
+def test_blocks_that_cannot_be_written_fail_their_writes() -> None:
+    bad = broken("write_error", volume="logs", lba=0, blocks=8)
+    writes = workload("writes", op="write", ios=4, depth=1, pattern="sequential", region="16KiB", iops=None)
+    result = run(two_paths(*LOGINS, bad, writes))
+    assert result.io.unknown == 1  # a medium error does not say how far the write got
+
+
+def test_slow_commands_take_so_much_longer_and_stalled_ones_until_it_is_healed() -> None:
+    one = {"op": "write", "ios": 1, "depth": 1, "iops": None}
+    steps = [broken("slow", extra="200ms"), workload("slow", **one), MEND]
+    steps += [broken("stalled"), workload("stalled", background=True, **one), A_WHILE, MEND]
+    result = run(two_paths(*LOGINS, *steps, {"do": "stop", "name": "stalled"}))
+    slow, stalled = result.phases
+    assert not result.failures
+    assert 200_000 <= slow.latency_us.p99 < 201_000
+    assert stalled.ios == 0  # while it was counted, nothing came back
+    assert result.io.ok == 2
+
+
+def test_a_late_command_is_executed_when_it_is_healed_and_the_array_says_how_many() -> None:
+    held = broken("late", op="write", count=1)
+    write = workload("w", op="write", ios=1, depth=1, iops=None, background=True)
+    result, told = story(held, write, A_WHILE, MEND, {"do": "stop", "name": "w"})
+    assert told.of_the_array()[-1] == "fault late off, 1 held executed: writes only, 1 times"
+    assert not [failure for failure in result.failures if failure.check != "io"]
+
+
+def test_an_array_without_room_refuses_logins() -> None:
+    full = broken("out_of_resources", portal=HERE)
+    steps = [LOGINS[0], full, login(SOURCES[0], expect_error="OUT_OF_RESOURCES"), MEND, login(SOURCES[0])]
+    assert not run(two_paths(*steps)).failures
+
+
 @pytest.mark.parametrize(
     ("step", "complaint"),
     [
+        (broken("slow"), "slow wants extra"),
+        (broken("late", extra="1s"), "late has no extra"),
+        (broken("late", nic="w2k3/A"), 'a fault of kind "late" has no nic'),
+        (broken("stalled", op="read"), "stalled has no op"),
+        (broken("link_down", nic="w2k3/A", op="read"), 'a fault of kind "link_down" has no op'),
+        (broken("late", op="flush"), "steps[0].op: expected"),
         (broken("silent"), "silent wants portal"),
         (broken("silent", nic="w2k3/A"), 'a fault of kind "silent" has no nic'),
         (broken("busy", volume="nix"), 'steps[0].volume: no volume "nix"'),

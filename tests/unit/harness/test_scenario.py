@@ -124,6 +124,26 @@ def test_a_fault_takes_only_the_keys_of_its_kind(tables: Tables, fault: Tables, 
 
 
 @pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        ({"fencing": "hope"}, "hosts[0].fencing: expected"),
+        ({"fencing": "lun-reset", "target_notices": "3s"}, 'target_notices is what fencing = "wait" goes by'),
+        ({"target_notices": "3s"}, 'target_notices is what fencing = "wait" goes by'),
+    ],
+)
+def test_a_fence_that_is_none_is_refused(tables: Tables, host: Tables, complaint: str) -> None:
+    tables["hosts"][0] |= host
+    assert complaint in told(tables)
+
+
+def test_a_host_fences_in_no_way_unless_it_is_told_to(tables: Tables) -> None:
+    assert scenario_from(tables).hosts[0].fencing == "none"
+    tables["hosts"][0] |= {"fencing": "wait", "target_notices": "3s"}
+    host = scenario_from(tables).hosts[0]
+    assert (host.fencing, host.target_notices_ns) == ("wait", 3 * 10**9)
+
+
+@pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"ios": 100}, "expected duration or ios, not both"),

@@ -555,3 +555,121 @@ class TestPoison:
             assert bench.session.state is SessionState.LOGGED_IN
 
         Bench().run(scenario)
+
+
+class TestWhatIsLeftBehind:
+    """The loss that a completion names: the connection from which the target may still execute the request."""
+
+    def test_a_request_that_was_sent_and_given_up_names_the_loss_and_one_that_was_not_sent_does_not(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.answers = lambda command: False
+            bench.read()
+            await bench.wait(1)
+            bench.target.stop_listening(GROUP)
+            lost_at = bench.lab.now_s
+            bench.target.reset_all()
+            await bench.wait(1)
+            bench.read()
+            await bench.wait(LINK_DOWN_S)
+            sent, unsent = (completion.loss for _, completion in bench.ends)
+            assert sent is not None
+            assert (sent.isid, sent.seen, sent.threatens(0)) == (TERMS.isid, True, True)
+            assert sent.at_s == pytest.approx(lost_at, abs=0.01)
+            assert unsent is None
+
+        Bench().run(scenario)
+
+    def test_a_silent_loss_is_one_that_the_target_need_not_have_seen(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.answers = lambda command: False
+            bench.read()
+            await bench.wait(1)
+            bench.lab.nics[SOURCE_A].pull_cable()
+            await bench.wait(LINK_DOWN_S + 1)
+            (loss,) = (completion.loss for _, completion in bench.ends)
+            assert loss is not None
+            assert not loss.seen
+
+        Bench().run(scenario)
+
+    def test_it_is_over_once_the_session_has_logged_in_again(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.answers = lambda command: False
+            bench.read()
+            await bench.wait(1)
+            bench.target.stop_listening(GROUP)
+            bench.target.reset_all()
+            await bench.wait(LINK_DOWN_S + 1)
+            (loss,) = (completion.loss for _, completion in bench.ends)
+            assert loss is not None
+            told: list[float] = []
+            loss.when_over(lambda: told.append(bench.lab.now_s))
+            bench.target.answers = lambda command: True
+            await bench.target.listen(GROUP, TO_PORTAL_0)
+            await bench.wait(DELAY_S + 1)
+            assert bench.session.state is SessionState.LOGGED_IN
+            assert (loss.over, len(told)) == (True, 1)
+
+        Bench().run(scenario)
+
+    def test_a_request_the_target_has_aborted_or_logged_out_is_not_left_behind(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.read()
+            await bench.wait(1)
+            bench.target.answers = lambda command: False
+            bench.read()
+            await bench.wait(1)
+            bench.read()
+            await bench.session.log_out()
+            await bench.wait(1)
+            assert bench.kinds[1:] == [CompletionKind.DELETE_PENDING] * 2
+            assert [completion.loss for _, completion in bench.ends] == [None] * 3
+
+        Bench().run(scenario)
+
+    def test_a_logout_that_was_not_answered_leaves_what_was_sent(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.deaf = True
+            bench.read()
+            await bench.wait(1)
+            await bench.session.log_out()
+            (loss,) = (completion.loss for _, completion in bench.ends)
+            assert loss is not None
+            assert loss.threatens(0)
+
+        Bench().run(scenario)
+
+
+class TestUnitReset:
+    def test_a_unit_reset_is_answered_by_the_target(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            answers: list[TmfResult | None] = []
+            bench.session.reset_lun(0, answers.append)
+            await bench.wait(0)
+            assert answers == [None]
+            await bench.logged_in()
+            bench.session.reset_lun(0, answers.append)
+            await bench.wait(1)
+            assert answers == [None, TmfResult.FUNCTION_COMPLETE]
+            (request,) = [pdu for pdu in bench.target.connections[-1].others if isinstance(pdu, TmfRequest)]
+            assert request.function == TmfFunction.LOGICAL_UNIT_RESET
+
+        Bench().run(scenario)
+
+    def test_a_unit_reset_whose_connection_is_lost_comes_back_without_an_answer(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            await bench.logged_in()
+            bench.target.tmf_answer = None
+            answers: list[TmfResult | None] = []
+            bench.session.reset_lun(0, answers.append)
+            await bench.wait(1)
+            bench.target.reset_all()
+            await bench.wait(1)
+            assert answers == [None]
+
+        Bench().run(scenario)

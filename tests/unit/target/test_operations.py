@@ -580,9 +580,9 @@ def test_a_fault_that_cannot_be_is_refused_in_words() -> None:
         async with desk() as at:
             refused: list[tuple[str, dict[str, Any], str]] = [
                 (
-                    "slow",
+                    "sluggish",
                     {},
-                    "there is no fault 'slow': busy, task-set-full, reservation-conflict, check-condition",
+                    "there is no fault 'sluggish': busy, task-set-full, reservation-conflict, check-condition",
                 ),
                 ("busy", {"portal": "10.9.9.9"}, "10.9.9.9 is not an address of the array: "),
                 ("busy", {"volume": "none"}, "there is no volume none: exchange-logs"),

@@ -94,6 +94,11 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
         "fault-on",
         {"name": "medium-error", "volume": "logs", "lba": 8, "blocks": 2, "portal": "127.0.51.2"},
     ),
+    (
+        "fault on slow --op write --extra 200ms",
+        "fault-on",
+        {"name": "slow", "op": "write", "extra_ns": 200_000_000},
+    ),
     ("fault off redirect-to-dead --to 127.0.51.9", "fault-off", {"name": "redirect-to-dead", "to": "127.0.51.9"}),
     ("grow logs 2GiB --lun 1", "grow", {"volume": "logs", "size_bytes": 2 << 30, "lun": 1}),
     ("access-state 2 standby", "access-state", {"group": 2, "state": "standby"}),

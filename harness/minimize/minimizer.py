@@ -1,0 +1,139 @@
+"""The passes, one after the other, until none of them makes the scenario smaller.
+
+First what is cheap and takes much away (faults, hosts, volumes), while the workloads are a few lines; then the I/Os one
+by one; then the rest again, and in the end what makes it readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from harness.load import scenario_from
+from harness.minimize.ddmin import ddmin
+from harness.minimize.explicit import spelled_out
+from harness.minimize.tidying import plainer, rounder, smaller_workloads
+from harness.minimize.topology import smaller_topologies
+from harness.minimize.trial import Tables, Trial
+from harness.minimize.units import is_fault, is_operation, steps_of, units
+from harness.result import Result
+from harness.scenario import Scenario
+from harness.signature import signatures_of
+
+__all__ = ["BUDGET_S", "Minimized", "Passes", "minimize"]
+
+BUDGET_S: Final = 60.0
+ROUNDS_MAX: Final = 8
+
+
+class Passes(Exception):
+    """There is nothing to minimize: the scenario passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minimized:
+    """What came out: the scenario, what its run said, how much is left of it and what it took."""
+
+    scenario: Scenario
+    result: Result
+    faults: int
+    operations: int
+    runs: int
+
+
+def minimize(
+    scenario: Scenario,
+    seed: int,
+    *,
+    budget_s: float = BUDGET_S,
+    on_progress: Callable[[int, str], None] | None = None,
+) -> Minimized:
+    """Find the smallest scenario that fails as this one does under ``seed``.
+
+    ``on_progress`` hears of the runs so far and of the pass at work. Raises Passes when there is no failure.
+    """
+    doing = ["the whole"]
+    tables = scenario.tables()
+    first = Trial((), seed, budget_s).run(tables)
+    wanted = () if first is None else signatures_of(first)
+    if not wanted:
+        raise Passes(f"{scenario.name} passes with seed {seed}: there is nothing to minimize")
+    trial = Trial(wanted, seed, budget_s, lambda runs: on_progress(runs, doing[0]) if on_progress else None)
+    for _ in range(ROUNDS_MAX):
+        before = tables
+        for name, reduce in _PASSES:
+            doing[0] = name
+            tables = reduce(tables, trial)
+        if tables == before or trial.over:
+            break
+    tables = {**tables, "seed": seed}
+    result = trial.run(tables)
+    assert result is not None, "it has failed a moment ago"
+    steps = tables["steps"]
+    return Minimized(
+        scenario_from(tables),
+        result,
+        faults=sum(map(is_fault, steps)),
+        operations=sum(map(is_operation, steps))
+        + sum(step.get("ios", 1) for step in steps if step["do"] == "workload"),
+        runs=trial.runs,
+    )
+
+
+def _fewer_units(tables: Tables, trial: Trial) -> Tables:
+    steps = tables["steps"]
+    parts = [unit for unit in units(steps) if not is_operation(steps[unit[0]])]
+    single = [unit for unit in units(steps) if is_operation(steps[unit[0]])]
+
+    def fails(kept: list[tuple[int, ...]]) -> bool:
+        return trial.fails({**tables, "steps": steps_of(steps, [*kept, *single])})
+
+    return {**tables, "steps": steps_of(steps, [*ddmin(parts, fails), *single])}
+
+
+def _fewer_operations(tables: Tables, trial: Trial) -> Tables:
+    steps = tables["steps"]
+    parts = [unit for unit in units(steps) if not is_operation(steps[unit[0]])]
+    single = [unit for unit in units(steps) if is_operation(steps[unit[0]])]
+
+    def fails(kept: list[tuple[int, ...]]) -> bool:
+        return trial.fails({**tables, "steps": steps_of(steps, [*parts, *kept])})
+
+    return {**tables, "steps": steps_of(steps, [*parts, *ddmin(single, fails)])}
+
+
+def _spelled_out(tables: Tables, trial: Trial) -> Tables:
+    made = spelled_out(tables, trial)
+    return made if made is not None and trial.fails(made) else tables
+
+
+def _greedily(candidates: Callable[[Tables], Iterator[Tables]]) -> Callable[[Tables, Trial], Tables]:
+    def reduce(tables: Tables, trial: Trial) -> Tables:
+        """Take the first candidate that still fails, and go on from there until there is none."""
+        while not trial.over:
+            smaller = next((one for one in candidates(tables) if trial.fails(one)), None)
+            if smaller is None:
+                break
+            tables = smaller
+        return tables
+
+    return reduce
+
+
+def _fewer_logins(tables: Tables) -> Iterator[Tables]:
+    for index, step in enumerate(tables["steps"]):
+        if step["do"] == "login":
+            yield {**tables, "steps": [*tables["steps"][:index], *tables["steps"][index + 1 :]]}
+
+
+_PASSES: Final[tuple[tuple[str, Callable[[Tables, Trial], Tables]], ...]] = (
+    ("faults", _fewer_units),
+    ("topology", _greedily(smaller_topologies)),
+    ("workloads", _greedily(smaller_workloads)),
+    ("spelling out", _spelled_out),
+    ("operations", _fewer_operations),
+    ("logins", _greedily(_fewer_logins)),
+    ("settings", _greedily(plainer)),
+    ("times", _greedily(rounder)),
+)
