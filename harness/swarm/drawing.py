@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from harness.load import scenario_from
 from harness.scenario import Scenario
-from harness.swarm.breaking import BreakPhase, break_phase_of
+from harness.swarm.breaking import BEGIN_MS, BreakPhase, Timed, break_phase_of, in_order
 from harness.swarm.fault_table import Cost
 from harness.swarm.policies import policy_step
 from harness.swarm.switches import Switches, switches_of
@@ -28,6 +28,9 @@ SLOW_BYTES: Final = 256 << 10
 MAX_BYTES: Final = 1 << 20
 """What one workload may have under way, with faults that make data late and without them."""
 
+BURST_AHEAD_MS: Final = 40
+"""So long before an event large blocks may begin to flow."""
+
 _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
 _LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
 LARGE: Final = 32 << 10
@@ -44,11 +47,12 @@ def swarm_scenario(seed: int) -> Scenario:
     topology = topology_of(seed, on)
     phase = break_phase_of(seed, on, topology)
     work = list(_workloads(seed, on, topology, phase))
+    bursts = list(_bursts(seed, work, phase))
     steps = [
         *_logins(topology),
         *_policies(seed, topology),
-        *work,
-        *phase.steps,
+        *(step for step in work if not _is_large(step)),
+        *(step | {"at": f"{at_ms}ms"} for at_ms, step in in_order([*phase.timed, *bursts])),
         *_until_whole(topology),
         *({"do": "stop", "name": step["name"]} for step in work),
         *_after(topology),
@@ -110,6 +114,21 @@ def _workloads(seed: int, on: Switches, topology: Topology, phase: BreakPhase) -
             "iops": max(5, count * 1000 * rng.pick((1, 2, 4)) // phase.length_ms),
             "background": True,
         }
+
+
+def _is_large(step: Tables) -> bool:
+    return _SIZES[step["block"]] > LARGE
+
+
+def _bursts(seed: int, work: list[Tables], phase: BreakPhase) -> Iterator[Timed]:
+    """Large blocks go as fast as they can from shortly before something happens, which then finds data under way."""
+    rng = stream(seed, "swarm:bursts")
+    moments = [at_ms for at_ms, _ in phase.timed] or [BEGIN_MS]
+    for step in work:
+        if _is_large(step):
+            at_ms = max(BEGIN_MS, rng.pick(moments) - rng.below(BURST_AHEAD_MS))
+            del step["iops"]
+            yield at_ms, step | {"may_be_refused": True}  # its disk may have gone
 
 
 def _mix(rng: Stream) -> Tables:
