@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from harness.steps import FaultKind
 
-__all__ = ["FAULTS", "NOBODY_THERE", "Cost", "Place", "SwarmFault"]
+__all__ = ["FAULTS", "NOBODY_THERE", "NOT_DRAWN", "Cost", "Place", "SwarmFault"]
 
 NOBODY_THERE: Final = "192.168.51.250"
 """An address of the storage network that no machine has."""
@@ -60,6 +60,9 @@ class SwarmFault:
     ghost write")."""
 
 
+NOT_DRAWN: Final[tuple[FaultKind, ...]] = ("stalled",)
+"""It holds writes, too: see `late` below."""
+
 FAULTS: Final = (
     SwarmFault("link_down", Place.NIC_OR_PORTAL, settings={"carrier": (False, True)}),
     SwarmFault("blackhole", Place.NIC_OR_PORTAL),
@@ -68,6 +71,7 @@ FAULTS: Final = (
     SwarmFault("portal_down", Place.PORTAL),
     SwarmFault("silent", Place.PORTAL),
     SwarmFault("no_login", Place.VOLUME_OR_ARRAY),
+    SwarmFault("out_of_resources", Place.VOLUME_OR_ARRAY),
     SwarmFault("redirect_to_dead", Place.VOLUME_OR_ARRAY, settings={"to": (NOBODY_THERE,)}, redirecting_only=True),
     SwarmFault("array_kill", Place.ARRAY),
     SwarmFault("host_reboot", Place.HOST, Cost.IO),
@@ -81,6 +85,10 @@ FAULTS: Final = (
         {"sense": ("6/29/00", "6/2A/01", "B/00/00", "4/44/00", "5/25/00", "2/04/01"), "count": (None, 1, 5, 20)},
     ),
     SwarmFault("medium_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
+    SwarmFault("write_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
+    # Reads alone: a write that is executed late is a ghost, and that no host fences it off is as it should be.
+    SwarmFault("late", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": ("read",), "count": (None, 1, 5)}),
+    SwarmFault("slow", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": ("read",), "extra": ("20ms", "500ms", "2500ms")}),
 )
 
 BY_KIND: Final = MappingProxyType({fault.kind: fault for fault in FAULTS})

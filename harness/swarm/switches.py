@@ -35,8 +35,12 @@ class Switches:
     shared_volume: bool
     """Several hosts work on one volume."""
     large_blocks: bool
+    deep_queues: bool
+    """More I/Os may be under way than the array's command window holds."""
     kinds: tuple[FaultKind, ...]
     """Faults that may be drawn; none: a run without faults but for what follows."""
+    fencing: str
+    """What hosts do about writes that were under way on a lost path."""
     flap: bool
     """Several NICs or portals go down one by one and come back in another order."""
     operations: tuple[str, ...]
@@ -62,10 +66,13 @@ def switches_of(seed: int) -> Switches:
         alua=rng.chance(0.1),
         chap=rng.chance(0.1),
         short_timers=rng.chance(0.8),
-        patient=rng.chance(0.75),
+        # Faults that cost I/O may fail a path whose session works; a disk that is removed then is not found again.
+        patient=rng.chance(0.65) or not harmless,
         shared_volume=hosts > 1 and rng.chance(0.5),
         large_blocks=rng.chance(0.25),
+        deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
+        fencing=rng.pick(("wait", "lun-reset", "preempt-and-abort")) if rng.chance(0.15) else "none",
         flap=rng.chance(0.25),
         operations=tuple(name for name in OPERATIONS if rng.chance(0.2)),
         policy_changes=rng.chance(0.3),
