@@ -157,8 +157,9 @@ class TcpOutput:
 
     def _push(self, now_ns: int) -> None:
         send = self.send
+        sent_before_ns = now_ns - (self._rto.srtt_ns >> 1)
         while send.queued_bytes:
-            length = send.allowed()
+            length = send.allowed(sent_before_ns)
             if not length:
                 break
             payload = send.cut(length)

@@ -92,11 +92,13 @@ class SendStream:
         by_peer = self.edge - self.next
         return by_peer if by_peer < room else room
 
-    def allowed(self) -> int:
+    def allowed(self, sent_before_ns: int) -> int:
         """How many queued bytes may go now, as one burst; 0 to wait (RFC 9293 3.8.6.2.1).
 
-        A sender held up by the window sends full frames only, as long as anything is in flight; and what is left beside
-        the whole bursts that fit the window goes as one more segment, not as many.
+        A sender held up by the window sends full frames only, as long as anything is in flight. It waits for room for a
+        whole burst when the next acknowledgement will soon bring it: when the oldest segment in flight was sent before
+        `sent_before_ns`, which is half a round trip ago (Linux' tcp_tso_should_defer); and when what would stay behind is
+        less than a burst, which must wait for that acknowledgement anyway and can take the rest along.
         """
         room = self.room()
         pending = self.queued_bytes
@@ -108,7 +110,7 @@ class SendStream:
         flight = self.flight
         mss = self.mss
         if room >= mss:
-            if self.clean and len(flight) > (self.next + room - self.una) // burst:
+            if self.clean and flight and (flight[0].sent_ns < sent_before_ns or pending - room < burst):
                 return 0
             return room - room % mss
         return 0 if flight or room < 0 else room
