@@ -97,8 +97,8 @@ class SendStream:
 
         A sender held up by the window sends full frames only, as long as anything is in flight. It waits for room for a
         whole burst when the next acknowledgement will soon bring it: when the oldest segment in flight was sent before
-        `sent_before_ns`, which is half a round trip ago (Linux' tcp_tso_should_defer); and when what would stay behind is
-        less than a burst, which must wait for that acknowledgement anyway and can take the rest along.
+        `sent_before_ns`, half a round trip ago (Linux' tcp_tso_should_defer). It also waits when less than a burst would
+        stay behind, which must wait for that acknowledgement anyway and can take the rest along.
         """
         room = self.room()
         pending = self.queued_bytes
