@@ -95,10 +95,11 @@ class SendStream:
     def allowed(self, sent_before_ns: int) -> int:
         """How many queued bytes may go now, as one burst; 0 to wait (RFC 9293 3.8.6.2.1).
 
-        A sender held up by the window sends full frames only, as long as anything is in flight. It waits for room for a
-        whole burst when the next acknowledgement will soon bring it: when the oldest segment in flight was sent before
-        `sent_before_ns`, half a round trip ago (Linux' tcp_tso_should_defer). It also waits when less than a burst would
-        stay behind, which must wait for that acknowledgement anyway and can take the rest along.
+        A sender held up by the window sends full frames only, as long as anything is in flight. With room for less than
+        a burst and less than a third of the window it waits for more, if the next acknowledgement will soon bring it:
+        if the oldest segment in flight was sent before `sent_before_ns`, half a round trip ago (tcp_tso_should_defer
+        and tcp_tso_win_divisor of Linux). It also waits if less than a burst would stay behind, which must wait for
+        that acknowledgement anyway and can take the rest along.
         """
         room = self.room()
         pending = self.queued_bytes
@@ -110,7 +111,8 @@ class SendStream:
         flight = self.flight
         mss = self.mss
         if room >= mss:
-            if self.clean and flight and (flight[0].sent_ns < sent_before_ns or pending - room < burst):
+            soon = flight and (flight[0].sent_ns < sent_before_ns or pending - room < burst)
+            if soon and self.clean and 3 * room < self.next + room - self.una:
                 return 0
             return room - room % mss
         return 0 if flight or room < 0 else room
