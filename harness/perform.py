@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from harness.bench import Bench
 from harness.checks_model import StateCheck
 from harness.expectations import judge_now
+from harness.fault_step import Fault
 from harness.host_site import HostSite
 from harness.patience import longest_io_ns
 from harness.perform_array import ARRAY_ACTIONS
@@ -21,7 +22,6 @@ from harness.steps import (
     Devices,
     Discover,
     Expect,
-    Fault,
     Heal,
     Login,
     Logout,

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from harness.fault_step import Fault
 from harness.load import scenario_from
 from harness.mistakes import ScenarioError
 from harness.scenario import FixedPlacement
-from harness.steps import Fault, Login, Workload
+from harness.steps import Login, Workload
 
 Tables = dict[str, Any]
 
