@@ -37,6 +37,12 @@ class CongestionControl(ABC):
     def lost(self, now_ns: int, flight_bytes: int) -> int:
         """A loss was seen with `flight_bytes` under way, the first of its window; returns the window to go on with."""
 
+    def _slow_start(self, credit_bytes: int) -> int:
+        """Open the window by `credit_bytes` up to the threshold; returns what is left of them."""
+        used_bytes = min(credit_bytes, max(self.ssthresh - self.window, 0))
+        self.window += used_bytes
+        return credit_bytes - used_bytes
+
     def timed_out(self, now_ns: int, flight_bytes: int) -> int:
         """The retransmission timer ran out for the first time: one segment, then slow start (RFC 5681 3.1)."""
         self.lost(now_ns, flight_bytes)

@@ -37,8 +37,8 @@ class Cubic(CongestionControl):
 
     def acknowledged(self, now_ns: int, acked_bytes: int, srtt_ns: int) -> int:
         """See `CongestionControl.acknowledged`."""
-        if self.window < self.ssthresh:
-            self.window += acked_bytes
+        acked_bytes = self._slow_start(acked_bytes)
+        if not acked_bytes:
             return self.window
         if self._epoch_ns < 0:
             self._begin(now_ns)

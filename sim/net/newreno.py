@@ -20,11 +20,7 @@ class NewReno(CongestionControl):
 
     def acknowledged(self, now_ns: int, acked_bytes: int, srtt_ns: int) -> int:
         """See `CongestionControl.acknowledged`."""
-        credit = self._credit(acked_bytes)
-        if self.window < self.ssthresh:
-            self.window += credit  # slow start
-            return self.window
-        self._progress += credit
+        self._progress += self._slow_start(self._credit(acked_bytes))
         if self._progress >= self.window:
             self._progress -= self.window
             self.window += self.mss

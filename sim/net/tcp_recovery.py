@@ -5,9 +5,9 @@ from duplicate acknowledgements), RFC 6675 (from SACK: its pipe and IsLost), RFC
 counted: the pipe gives that by itself), RFC 8985 (tail-loss probes, and its time rule for lost retransmissions),
 RFC 9293 3.8.6.1 (probing a closed window).
 
-Of RFC 8985 a stack with RACK gets the probe and the rule that a segment is lost when a later one has arrived and a
-round trip and a quarter has passed; it has no reordering timer, and a probe that would not come before the time-out is
-not sent. Spurious repetitions are not found out and undone (DSACK, Eifel, F-RTO), and a reduction is not spread over a
+Of RFC 8985 a stack with RACK gets the probe and the rule that a segment is lost when one that was sent a quarter of a
+round trip later has arrived; it has no reordering timer, and a probe that would not come before the time-out is not
+sent. Spurious repetitions are not found out and undone (DSACK, Eifel, F-RTO), and a reduction is not spread over a
 round trip (RFC 6937): the pipe falls below the halved window first, as RFC 6675 has it.
 """
 
@@ -89,9 +89,10 @@ class TcpRecovery(TcpOutput):
         if segment.sack:
             send.split_acknowledged()
             send.sack(segment.sack)
-            rack = profile.probe_slack_ns is not None
-            stale_ns = now_ns - max(self._rto.srtt_ns, 100_000) * 5 // 4 if rack else -1
-            lost = send.mark_lost(profile.dup_threshold, stale_ns)
+            overdue_ns = -1
+            if profile.probe_slack_ns is not None:  # RACK: a quarter of the round trip for what comes out of order
+                overdue_ns = send.delivered_ns - (now_ns - send.delivered_ns) // 4
+            lost = send.mark_lost(profile.dup_threshold, overdue_ns)
         else:
             self._dup_acks += 1
             lost = False
@@ -208,8 +209,8 @@ class TcpRecovery(TcpOutput):
         send = self.send
         newest = send.flight[-1] if send.flight else None
         self._alarm_at_ns = time_out_ns
-        if newest is None or not send.clean or self.state not in SENDING or newest.end - send.una <= send.mss:
-            return  # a lone segment may be acknowledged late; by then the time-out has come
+        if newest is None or not send.clean or self.state not in SENDING or newest.end - send.una < 2 * send.mss:
+            return  # less than two full segments may be acknowledged late; by then the time-out has come
         probe_at_ns = newest.sent_ns + self._rto.alarm_ns
         if now_ns < probe_at_ns:  # more was sent since the alarm was set
             self._alarm_at_ns = min(probe_at_ns, time_out_ns)

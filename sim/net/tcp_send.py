@@ -205,12 +205,12 @@ class SendStream:
         part.sacked = whole.sacked
         return part
 
-    def mark_lost(self, threshold: int, stale_ns: int) -> bool:
+    def mark_lost(self, threshold: int, overdue_ns: int) -> bool:
         """Mark what the scoreboard shows to be lost; True when something new is (RFC 6675 IsLost).
 
         That is what has `threshold` segments, or more than one fewer full ones' worth, sacked above it. What was sent
-        before `stale_ns`, and no later than something that was sacked, is lost as well (RFC 8985 6.2 step 5): of a
-        retransmission nothing else can say so. `stale_ns` < 0 for a stack without RACK.
+        at `overdue_ns` or before, so much earlier than something that has arrived, is lost as well (RFC 8985 6.2 step
+        5): of a retransmission nothing else can say so. `overdue_ns` < 0 for a stack without RACK.
         """
         sacked = [segment for segment in self.flight if segment.sacked]
         segments_above = len(sacked)
@@ -225,14 +225,14 @@ class SendStream:
                 bytes_above -= segment.end - segment.seq
                 continue
             above = not segment.resent and (segments_above >= threshold or bytes_above > enough_bytes)
-            overtaken = segment.sent_ns < stale_ns and segment.sent_ns <= self.delivered_ns
-            if segment.sent_ns >= 0 and (above or overtaken):
+            if segment.sent_ns >= 0 and (above or segment.sent_ns <= overdue_ns):
                 segment.sent_ns = -1
                 found = True
         return found
 
     def mark_first_lost(self) -> None:
         """The oldest full frame in flight counts as lost: duplicate acknowledgements can tell of no other."""
+        self.split_acknowledged()
         self.split_at(self.una + self.mss)
         if self.flight:
             self.flight[0].sent_ns = -1

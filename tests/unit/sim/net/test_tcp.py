@@ -192,7 +192,7 @@ def test_a_blackhole_is_found_by_backing_off(name: str, retries: int, total_s: f
     wire.handshake()
     wire.client.write(wire.now_ns, b"x")
     wire.run()
-    wire.sent.clear()
+    wire.log.clear()
     wire.lose = lambda segment: True
     start = wire.now_ns
     wire.client.write(start, b"into the dark")

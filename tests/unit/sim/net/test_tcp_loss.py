@@ -16,7 +16,7 @@ def connected(profile=LINUX) -> Wire:
     wire.handshake()
     wire.client.write(wire.now_ns, bytes(500_000))  # slow start is over: the peer's window is the limit
     wire.run()
-    wire.sent.clear()
+    wire.log.clear()
     wire.got[wire.server].clear()
     return wire
 
