@@ -149,15 +149,20 @@ class Impairments:
 
     # -- the near end: which frames arrive, and when -------------------------------------------------------------------
 
-    def pieces(self, now_ns: int, gap_ns: int, segment: Segment) -> list[Piece]:
-        """Send `segment`, whose frames come to the link `gap_ns` apart from `now_ns` on; what arrives of it, and when.
+    @property
+    def limited(self) -> bool:
+        """Whether frames wait in a queue that may be full: then each must come to it in its own time."""
+        return self._limit_bytes is not None
+
+    def pieces(self, segment: Segment, comes_ns: Callable[[int], int]) -> list[Piece]:
+        """Send `segment`, whose frame number n comes to the link at `comes_ns(n)`; what arrives of it, and when.
 
         In order of arrival. The link is busy with what the queue had room for.
         """
         jitter_ns = sum(self._draws("jitter").below(each.extra_ns + 1) for each in self._jitters)
         arrivals: list[tuple[int, int]] = []
         for frame in range(segment.frames):
-            arrival_ns = self._send_frame(now_ns + frame * gap_ns, segment.frame_bytes(frame))
+            arrival_ns = self._send_frame(comes_ns(frame), segment.frame_bytes(frame))
             if arrival_ns is None or (self._loss and self._draws("loss").chance(self._loss)):
                 continue
             arrival_ns += jitter_ns

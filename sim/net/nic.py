@@ -211,7 +211,7 @@ class Nic:
     def _transmit_ailing(self, now_ns: int, segment: Segment, egress: Nic, ailing: Impairments) -> None:
         if ailing.dark:
             return
-        for piece, first_ns, last_ns in ailing.pieces(now_ns, 0, segment):
+        for piece, first_ns, last_ns in ailing.pieces(segment, lambda frame: now_ns):
             egress_ns = egress.from_switch.duration_ns((piece.frames - 1) * piece.full_frame_bytes)
             self._env.carry(max(first_ns, last_ns - egress_ns), piece, self._at_switch)
 
@@ -226,9 +226,24 @@ class Nic:
         if egress.inward is None:
             egress.from_switch.carry(now, segment, egress._at_host)
         else:
-            gap_ns = self.to_switch.duration_ns(segment.full_frame_bytes)
-            for piece, _, last_ns in egress.inward.pieces(now, gap_ns, segment):
-                self._env.carry(last_ns, piece, egress._at_host)
+            self._forward_ailing(now, segment, egress, egress.inward)
+
+    def _forward_ailing(self, now_ns: int, segment: Segment, egress: Nic, ailing: Impairments) -> None:
+        frames, full = segment.frames, segment.full_frame_bytes
+        gap_ns = self.to_switch.duration_ns(full)
+        complete_ns = now_ns + (frames - 1) * min(gap_ns, egress.from_switch.duration_ns(full))
+
+        def comes_ns(frame: int) -> int:
+            return max(now_ns, complete_ns - (frames - 1 - frame) * gap_ns)
+
+        if ailing.limited and frames > 1:
+            # What of two bursts finds the queue full is decided frame by frame, in the order in which they come.
+            for frame in range(frames):
+                here_ns = comes_ns(frame) - self._switch.latency_ns
+                self._env.carry(here_ns, segment.piece(frame, frame), self._at_switch)
+            return
+        for piece, _, last_ns in ailing.pieces(segment, comes_ns):
+            self._env.carry(last_ns, piece, egress._at_host)
 
     def _arrive(self, segment: Segment) -> None:
         if self.inward is None or self.inward.lets_through(segment, self._arrive):
