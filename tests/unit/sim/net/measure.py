@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sim.faults import Fault
+from sim.faults import Fault, ShortQueue
 from sim.loop import SimLoop
 from sim.net import Network, Nic
+from sim.net.impairment import Direction
 from sim.net.tcp_profiles import TcpProfile
 from sim.rng import Stream
 
@@ -28,6 +29,7 @@ class Source(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        transport.set_write_buffer_limits(high=4 << 20)  # no window here is larger, so none waits for the sender
         self.resume_writing()
 
     def pause_writing(self) -> None:
@@ -120,3 +122,37 @@ class Path:
             return rate
 
         return self.loop.run_coroutine(run())
+
+
+def shares_of_a_bottleneck(
+    profile: str, round_trip_ns: int, limit_bytes: int, warm_up_s: float, measured_s: float
+) -> list[float]:
+    """What two hosts of 10 Gbit/s get of one port of 1 Gbit/s with a queue of `limit_bytes`, as parts of 1."""
+    loop = SimLoop()
+    network = Network(loop, 1, switch_latency_ns=0)
+
+    def host(name: str, ip: str, rate_bits_per_s: int) -> Nic:
+        return network.add_host(name, profile).add_nic("nic", ip, 24, rate_bits_per_s, round_trip_ns // 4)
+
+    sources = ("10.0.0.1", "10.0.0.2")
+    for number, ip in enumerate(sources):
+        host(f"near{number}", ip, 10_000_000_000)
+    far = host("far", "10.0.0.3", 1_000_000_000)
+    ShortQueue(far, limit_bytes, Direction.IN).apply()
+    sinks: list[Sink] = []
+
+    def sink() -> Sink:
+        sinks.append(Sink(loop, 0, 1))
+        return sinks[-1]
+
+    async def run() -> list[int]:
+        await loop.create_server(sink, "10.0.0.3", PORT)
+        for ip in sources:
+            await loop.create_connection(Source, "10.0.0.3", PORT, local_addr=(ip, 0))
+        await asyncio.sleep(warm_up_s)
+        before = [each.received for each in sinks]
+        await asyncio.sleep(measured_s)
+        return [each.received - had for each, had in zip(sinks, before, strict=True)]
+
+    got = loop.run_coroutine(run())
+    return [each / sum(got) for each in got]
