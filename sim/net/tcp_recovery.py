@@ -116,8 +116,16 @@ class TcpRecovery(TcpOutput):
         assert self._congestion is not None
         self._recover_seq = send.next
         self._probe = None
-        # RFC 5681 3.2: what was sent beyond the window while duplicates were counted is not part of the flight.
-        send.cwnd = self._congestion.lost(now_ns, min(send.next - send.una, send.cwnd))
+        send.cwnd = self._congestion.lost(now_ns, self._flight_bytes())
+
+    def _flight_bytes(self) -> int:
+        """FlightSize of RFC 5681: how much was under way when a loss showed.
+
+        That is the window where it was in use: a burst that waits for its turn (`SendStream.allowed`) leaves less for a
+        moment, and what went beyond the window while duplicates were counted is not to be included (RFC 5681 3.2).
+        """
+        flight_bytes = self.send.next - self.send.una
+        return self.send.cwnd if 2 * flight_bytes >= self.send.cwnd else flight_bytes
 
     def _repair(self, now_ns: int, *, at_once: bool) -> None:
         """Send again what waits for it, as far as the window goes; `at_once` the first segment in any case."""
@@ -175,7 +183,7 @@ class TcpRecovery(TcpOutput):
             self._resend(now_ns, send.flight[0])  # a SYN
         else:
             if self._retries == 1:  # RFC 5681 3.1: later ones of the same segment do not lower the threshold again
-                send.cwnd = self._congestion.timed_out(now_ns, min(send.next - send.una, send.cwnd))
+                send.cwnd = self._congestion.timed_out(now_ns, self._flight_bytes())
             self._phase = Phase.LOSS
             self._recover_seq = send.next
             self._probe = None
