@@ -54,7 +54,8 @@ class HostSite(HostObserver):
         tell: Tell,
     ) -> None:
         self.model = model
-        self.profile = profile_named(model.profile).with_timers(model.timers)
+        profile = profile_named(model.profile).with_timers(model.timers)
+        self.profile = profile.with_digests() if model.digests else profile
         self.redirects: list[str] = []
         self.host = IscsiHost(
             model.name,

@@ -298,6 +298,8 @@ class Host(Table):
     """The ephemeral port the host hands out next; without it the first of its operating system's range."""
     multipath: bool = True
     """MPIO is installed."""
+    digests: bool = False
+    """Header and data digests (CRC32C), which catch what TCP's checksum misses."""
     timers: dict[str, TimerValue] = Field(default_factory=dict)
     """Overrides of the profile's timers by its stack's names, such as { link_down_time = "15s" }; durations in ns."""
     nics: Annotated[Listing[Nic], Field(min_length=1)]
