@@ -12,7 +12,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
-from harness.steps import FaultKind
+from harness.fault_step import FaultKind
 
 __all__ = ["FAULTS", "NOBODY_THERE", "NOT_DRAWN", "Cost", "Place", "SwarmFault"]
 

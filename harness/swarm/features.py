@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout
+from harness.fault_step import Fault
 from harness.policy_step import SetPolicy
 from harness.scenario import FixedPlacement, Scenario
-from harness.steps import Fault, Workload
+from harness.steps import Workload
 
 __all__ = ["features_of"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from harness.steps import FaultKind
+from harness.fault_step import FaultKind
 from harness.swarm.fault_table import FAULTS, Cost
 from sim.rng import stream
 
