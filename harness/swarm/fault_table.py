@@ -23,6 +23,10 @@ NOBODY_THERE: Final = "192.168.51.250"
 _ASKED_AGAIN_MS: Final = 200
 """Some hosts ask a busy array every two milliseconds, for each I/O: more of it is only more of the same."""
 
+_NOT_GIVEN_UP_MS: Final = 300
+"""What a clog holds is delivered when it is over: before any host has given it up, or it would be a ghost."""
+_EITHER_WAY: Final = (None, "in", "out")
+
 
 class Place(Enum):
     """Where a fault strikes."""
@@ -55,6 +59,8 @@ class SwarmFault:
     """It is about redirects, so it wants an array that redirects."""
     longest_ms: int | None = None
     """How long it may last at most; None: as long as the phase."""
+    wants_digests: bool = False
+    """It damages data in a way that only digests are sure to see."""
     slows: bool = False
     """Data arrive late. So few may be under way that none arrives after its host has given it up (docs/modeled.md, "A
     ghost write")."""
@@ -65,9 +71,30 @@ NOT_DRAWN: Final[tuple[FaultKind, ...]] = ("stalled",)
 
 FAULTS: Final = (
     SwarmFault("link_down", Place.NIC_OR_PORTAL, settings={"carrier": (False, True)}),
-    SwarmFault("blackhole", Place.NIC_OR_PORTAL),
+    SwarmFault("blackhole", Place.NIC_OR_PORTAL, settings={"direction": _EITHER_WAY}),
     SwarmFault("latency", Place.NIC_OR_PORTAL, settings={"extra": ("200us", "2ms", "10ms")}, slows=True),
     SwarmFault("rate", Place.NIC_OR_PORTAL, settings={"rate": ("100Mbit", "300Mbit")}, slows=True),
+    SwarmFault(
+        "loss", Place.NIC_OR_PORTAL, settings={"share": (0.001, 0.01, 0.05), "direction": _EITHER_WAY}, slows=True
+    ),
+    SwarmFault(
+        "reorder",
+        Place.NIC_OR_PORTAL,
+        settings={"share": (0.01, 0.1), "delay": ("50us", "1ms"), "direction": _EITHER_WAY},
+        slows=True,
+    ),
+    SwarmFault("jitter", Place.NIC_OR_PORTAL, settings={"extra": ("50us", "1ms")}, slows=True),
+    SwarmFault(
+        "corrupt",
+        Place.NIC_OR_PORTAL,
+        settings={"share": (0.001, 0.01), "direction": _EITHER_WAY},
+        slows=True,
+        wants_digests=True,
+    ),
+    SwarmFault("queue_limit", Place.NIC_OR_PORTAL, settings={"limit": ("16KiB", "64KiB")}, slows=True),
+    SwarmFault(
+        "clog", Place.NIC_OR_PORTAL, settings={"direction": _EITHER_WAY}, longest_ms=_NOT_GIVEN_UP_MS, slows=True
+    ),
     SwarmFault("portal_down", Place.PORTAL),
     SwarmFault("silent", Place.PORTAL),
     SwarmFault("no_login", Place.VOLUME_OR_ARRAY),

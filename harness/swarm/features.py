@@ -30,6 +30,7 @@ def _machines(scenario: Scenario) -> Iterator[str]:
         yield "fixed" if isinstance(array.placement, FixedPlacement) else array.placement
     yield from ("ALUA" for _ in [array.alua] if array.alua is not None)
     yield from ("CHAP" for volume in array.volumes for rule in volume.access if rule.chap is not None)
+    yield from ("digests" for host in scenario.hosts if host.digests)
     yield from (host.profile for host in scenario.hosts)
 
 

@@ -28,6 +28,7 @@ class Switches:
     """The array has a group address; else it lists its portals."""
     alua: bool
     chap: bool
+    digests: bool
     short_timers: bool
     """A failover takes seconds of virtual time, not a minute."""
     patient: bool
@@ -52,19 +53,22 @@ def switches_of(seed: int) -> Switches:
     rng = stream(seed, "swarm:switches")
     hosts = 2 if rng.chance(0.25) else 1
     redirecting = rng.chance(0.8)
+    digests = rng.chance(0.3)
     harmless = rng.chance(0.7)  # faults that cost time alone: then nothing may fail, which is the sharper demand
     kinds = [
         fault.kind
         for fault in FAULTS
-        if rng.chance(0.45)
+        if rng.chance(0.4)
         and (fault.cost is Cost.TIME or not harmless)
         and (redirecting or not fault.redirecting_only)
+        and (digests or not fault.wants_digests)
     ]
     return Switches(
         hosts=hosts,
         redirecting=redirecting,
         alua=rng.chance(0.1),
         chap=rng.chance(0.1),
+        digests=digests,
         short_timers=rng.chance(0.8),
         # Faults that cost I/O may fail a path whose session works; a disk that is removed then is not found again.
         patient=rng.chance(0.65) or not harmless,

@@ -151,6 +151,7 @@ def _host_tables(seed: int, host: DrawnHost, on: Switches) -> Tables:
         "profile": kind.profile,
         "iqn": f"iqn.1991-05.com.microsoft:{host.name}",
         **({} if host.multipath else {"multipath": False}),
+        **({"digests": True} if on.digests else {}),
         **({"first_cmd_sn": 2**32 - rng.between(1, 200)} if rng.chance(0.3) else {}),  # it wraps within the run
         **({"fencing": on.fencing} if on.fencing != "none" and host.multipath and not on.shared_volume else {}),
         "timers": timers,

@@ -8,7 +8,8 @@ from statistics import median
 import pytest
 
 from harness.check.marks import MARKS
-from harness.fault_step import FAULTS, Fault
+from harness.fault_step import FAULTS as STEP_FAULTS
+from harness.fault_step import Fault
 from harness.scenario import Scenario
 from harness.steps import Expect, Workload
 from harness.swarm import features_of, swarm_scenario
@@ -37,7 +38,7 @@ def features(scenarios: list[Scenario]) -> Counter[str]:
 def test_the_table_has_every_kind_of_fault_there_is_or_says_why_not() -> None:
     names = [name.value.replace("-", "_") for name in FaultName]
 
-    assert sorted([*BY_KIND, *NOT_DRAWN]) == sorted([*FAULTS, *names])
+    assert sorted([*BY_KIND, *NOT_DRAWN]) == sorted([*STEP_FAULTS, *names])
 
 
 def test_every_kind_of_fault_is_drawn(features: Counter[str]) -> None:
