@@ -83,7 +83,7 @@ def test_a_key_without_a_reservation_keeps_nothing_out(monkeypatch: pytest.Monke
         await keys._out(submit, lun, PersistentOut.REGISTER_AND_IGNORE_EXISTING_KEY, 0, keys.key(isid))
 
     monkeypatch.setattr(Registrations, "register", register)
-    slow = {"do": "fault", "kind": "rate", "nic": NICS[0], "rate": "1Mbit", "at": "688ms"}
+    slow = {"do": "fault", "kind": "rate", "nic": NICS[0], "rate": "200Kbit", "at": "688ms"}
     nop = {"enable_nop_out": True, "nop_out_interval": "300ms", "nop_out_timeout": "200ms"}
     policy = {"do": "set_policy", "volume": "logs", "policy": "round-robin"}
     work = workload(background=True, block="64KiB", region="64KiB")
