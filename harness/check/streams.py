@@ -34,9 +34,7 @@ class StreamWatch:
 
     def written(self, flow: Flow, buffers: Sequence[bytes]) -> None:
         """The socket's user wrote these buffers."""
-        waiting = self._on_the_way.get(flow)
-        if waiting is not None:  # else its peer is gone: nobody will have it
-            waiting.extend(buffers)
+        self._on_the_way[flow].extend(buffers)
 
     def delivered(self, flow: Flow, data: bytes) -> None:
         """The socket handed ``data`` to its user."""
@@ -73,7 +71,6 @@ class StreamWatch:
     def ended(self, flow: Flow) -> None:
         """The socket is no more: nothing is delivered to it any longer."""
         self._ended[flow] = None
-        self._on_the_way.pop((flow[1], flow[0]), None)
 
     def judgement(self) -> Judgement:
         """What became of it."""

@@ -98,6 +98,11 @@ class Oracles:
         )
         self.streams = StreamWatch(self.now_ns)
 
+    def _streams(self) -> Judgement:
+        if any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps):
+            return Judgement("tcp", True, "a cable damages data in a way that TCP cannot see", unknown=True)
+        return self.streams.judgement()
+
     @property
     def volumes(self) -> tuple[str, ...]:
         """The volumes there are."""
@@ -124,5 +129,5 @@ class Oracles:
             *contents.judgements(),
             dead_tasks.judgement(f"{landings:,} writes on the medium: each by a task that was alive"),
             *self.wire.judgements(),
-            self.streams.judgement(),
+            self._streams(),
         ]
