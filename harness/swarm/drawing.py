@@ -28,8 +28,18 @@ SLOW_BYTES: Final = 256 << 10
 MAX_BYTES: Final = 1 << 20
 """What one workload may have under way, with faults that make data late and without them."""
 
-BURST_AHEAD_MS: Final = 40
-"""So long before an event large blocks may begin to flow."""
+BURST_AHEAD_MS: Final = 30
+"""So long before a session ends large blocks may begin to flow."""
+_ENDS_SESSIONS: Final = (
+    "drop",
+    "controller_failover",
+    "link_down",
+    "blackhole",
+    "portal_down",
+    "silent",
+    "array_kill",
+    "host_reboot",
+)
 
 _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
 _LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
@@ -123,7 +133,7 @@ def _is_large(step: Tables) -> bool:
 def _bursts(seed: int, work: list[Tables], phase: BreakPhase) -> Iterator[Timed]:
     """Large blocks go as fast as they can from shortly before something happens, which then finds data under way."""
     rng = stream(seed, "swarm:bursts")
-    moments = [at_ms for at_ms, _ in phase.timed] or [BEGIN_MS]
+    moments = [at_ms for at_ms, step in phase.timed if step.get("kind", step["do"]) in _ENDS_SESSIONS] or [BEGIN_MS]
     for step in work:
         if _is_large(step):
             at_ms = max(BEGIN_MS, rng.pick(moments) - rng.below(BURST_AHEAD_MS))
@@ -138,7 +148,7 @@ def _mix(rng: Stream) -> Tables:
 
 def _block(rng: Stream, on: Switches, topology: Topology, volume: str) -> str:
     block_size = {row["name"]: row["block_size"] for row in topology.tables["array"]["volumes"]}[volume]
-    blocks = _LARGE_BLOCKS if on.large_blocks and rng.chance(0.5) else _BLOCKS
+    blocks = _LARGE_BLOCKS if on.large_blocks and rng.chance(0.7) else _BLOCKS
     return _SMALL_BLOCK if block_size == 512 and rng.chance(0.15) else rng.pick(blocks)
 
 

@@ -73,7 +73,7 @@ def switches_of(seed: int) -> Switches:
         # Faults that cost I/O may fail a path whose session works; a disk that is removed then is not found again.
         patient=rng.chance(0.65) or not harmless,
         shared_volume=hosts > 1 and rng.chance(0.5),
-        large_blocks=rng.chance(0.25),
+        large_blocks=rng.chance(0.3),
         deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
         fencing=rng.pick(("wait", "lun-reset", "preempt-and-abort")) if rng.chance(0.15) else "none",
