@@ -84,6 +84,7 @@ class Conversation:
         self._received = Scanner(self._on_received)
         self._next_cmd_sn = 0
         self._max_cmd_sn = 0
+        self._exp_cmd_sn = 0
         self._next_stat_sn: int | None = None
         self.attended = -1
         """The tick of the last unit attention that came."""
@@ -252,6 +253,7 @@ class Conversation:
         if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
             last = self._next_cmd_sn - 1 & _NO_TAG
             self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
+        self._exp_cmd_sn = exp_cmd_sn
         if (max_cmd_sn - self._max_cmd_sn) & _NO_TAG < _HALF:
             self._max_cmd_sn = max_cmd_sn
 
@@ -267,7 +269,7 @@ class Conversation:
             if self._next_stat_sn is not None and header.w24 != self._next_stat_sn:
                 self._wrong("StatSN", f"{header.w24} came for {self._next_stat_sn} during the login")
             self._next_stat_sn = (header.w24 + 1) & _NO_TAG
-            self._max_cmd_sn = header.w32
+            self._max_cmd_sn, self._exp_cmd_sn = header.w32, header.w28
         self.terms.hear(data)
         if status_class == 1:
             self._watch.logins.redirected(self, self.terms.names.get("TargetAddress", ""), header.w36 >> 16 & 0xFF)
@@ -391,6 +393,10 @@ class Conversation:
             self._aborted[itt] = None
             if task.copy is not None:
                 self._watch.ended(task.copy, "the logical unit was reset")
+
+    def has_arrived(self, task: Task) -> bool:
+        """Whether the array has said that it took the command in."""
+        return not task.flags and _before(task.cmd_sn, self._exp_cmd_sn)
 
     @property
     def has_open_copies(self) -> bool:

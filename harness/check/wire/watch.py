@@ -122,8 +122,9 @@ class WireWatch:
     def reset(self, by: Conversation, lun: bytes, asked: int) -> None:
         """A logical unit was reset: the tasks of every nexus end there, and each is owed a unit attention.
 
-        It may have come by a faster path already, before the answer to the reset: any that came since it was ``asked``
-        for is taken for that.
+        Of another nexus only what is known to have arrived ends: what is still on its way comes after the reset. The
+        unit attention may have come by a faster path already, before the answer to the reset: any that came since it
+        was ``asked`` for is taken for that.
         """
         now = self.ticks.next()
         target = by.terms.names.get("TargetName")
@@ -133,5 +134,5 @@ class WireWatch:
             if other.owes_attention is None and other.attended < asked:
                 other.owes_attention = now
             for task in other.tasks.values():
-                if task.lun == lun and task.copy is not None:
+                if task.lun == lun and task.copy is not None and other.has_arrived(task):
                     self.ended(task.copy, "the logical unit was reset")
