@@ -17,9 +17,14 @@ __all__ = ["StreamWatch"]
 
 
 class StreamWatch:
-    """A `sim.net.tcp_socket.StreamObserver`."""
+    """A `sim.net.tcp_socket.StreamObserver`. ``damage``: the network may change bytes unseen by TCP's checksum, so only
+    their number is watched.
+    """
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    def __init__(self, now_ns: Callable[[], int], *, damage: bool = False) -> None:
+        self._damage = damage
+        self._alive: dict[Flow, bool] = {}  # whether the socket has had a peer
+        self._stale: dict[Flow, None] = {}  # sockets whose peer is gone, and another has its address and port
         self._findings = Findings("tcp", now_ns)
         self._on_the_way: dict[Flow, deque[bytes]] = {}  # by the flow of the writing socket
         self._ended: dict[Flow, None] = {}
@@ -29,6 +34,14 @@ class StreamWatch:
     def opened(self, flow: Flow) -> None:
         """A socket with these ends, its own first, begins to exist."""
         self._connections += 1
+        peer = (flow[1], flow[0])
+        had_a_peer = self._alive.get(peer)
+        if had_a_peer:
+            self._stale[peer] = None
+        elif had_a_peer is not None:
+            self._alive[peer] = True
+        self._alive[flow] = had_a_peer is False
+        self._stale.pop(flow, None)
         self._on_the_way[flow] = deque()
         self._ended.pop(flow, None)
 
@@ -61,7 +74,7 @@ class StreamWatch:
         if len(written) > wanted:
             waiting.appendleft(written[wanted:])
             written = written[:wanted]
-        if written != data:
+        if written != data and not self._damage:
             self._wrong("prefix", flow, "bytes were delivered that differ from those that were written")
 
     def finished(self, flow: Flow) -> None:
@@ -73,7 +86,11 @@ class StreamWatch:
     def ended(self, flow: Flow) -> None:
         """The socket is no more: nothing is delivered to it any longer."""
         self._ended[flow] = None
-        self._on_the_way.pop((flow[1], flow[0]), None)
+        self._alive.pop(flow, None)
+        if flow in self._stale:  # what its address is now written to is for another socket
+            del self._stale[flow]
+        else:
+            self._on_the_way.pop((flow[1], flow[0]), None)
 
     def judgement(self) -> Judgement:
         """What became of it."""

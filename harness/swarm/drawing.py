@@ -65,7 +65,7 @@ def swarm_scenario(seed: int) -> Scenario:
         *(step | {"at": f"{at_ms}ms"} for at_ms, step in in_order([*phase.timed, *bursts])),
         *_until_whole(topology),
         *({"do": "stop", "name": step["name"]} for step in work),
-        *_after(topology),
+        *_after(on, topology),
         _expectation(on, phase, topology),
     ]
     return scenario_from({"name": f"swarm-{seed}", "seed": seed, **topology.tables, "steps": steps})
@@ -165,7 +165,9 @@ def _until_whole(topology: Topology) -> Iterator[Tables]:
             }
 
 
-def _after(topology: Topology) -> Iterator[Tables]:
+def _after(on: Switches, topology: Topology) -> Iterator[Tables]:
+    # A loss may be noticed only now, and the disk of an impatient host be removed once more.
+    refusal: Tables = {} if on.patient else {"may_be_refused": True}
     for host in topology.hosts:
         for volume in host.volumes:
             yield {
@@ -179,6 +181,7 @@ def _after(topology: Topology) -> Iterator[Tables]:
                 "pattern": "random",
                 "region": "256KiB",
                 "ios": IOS_AFTER,
+                **refusal,
             }
 
 
