@@ -61,7 +61,7 @@ class WireWatch:
             self._conversations.append(conversation)
             return conversation
 
-        return TappedConnector(inner, opened, lambda remote, source: self.logins.unreachable(remote))
+        return TappedConnector(inner, opened, self.logins.unreachable)
 
     def judgements(self) -> list[Judgement]:
         """What became of it all."""
