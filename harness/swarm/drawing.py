@@ -42,7 +42,7 @@ _ENDS_SESSIONS: Final = (
 )
 
 _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
-_LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
+_LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB", "256KiB")
 LARGE: Final = 32 << 10
 """From here on twice the block is half as many I/Os: they say nothing more, and cost as much as all the rest."""
 _DEPTHS: Final = (1, 2, 4, 8, 16, 32)
