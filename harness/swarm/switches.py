@@ -80,8 +80,13 @@ def switches_of(seed: int) -> Switches:
         large_blocks=large_blocks,
         deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
-        fencing=rng.pick(("wait", "lun-reset", "preempt-and-abort")) if rng.chance(0.15) else "none",
+        fencing=rng.pick(_fences(kinds)) if rng.chance(0.15) else "none",
         flap=rng.chance(0.25),
         operations=tuple(operations),
         policy_changes=rng.chance(0.3),
     )
+
+
+def _fences(kinds: list[FaultKind]) -> tuple[str, ...]:
+    """An array that starts anew has forgotten the keys, and a path that did not fail meanwhile registers none."""
+    return ("wait", "lun-reset") if "array_kill" in kinds else ("wait", "lun-reset", "preempt-and-abort")
