@@ -86,7 +86,9 @@ class Conversation:
         self._max_cmd_sn = 0
         self._exp_cmd_sn = 0
         self._next_stat_sn: int | None = None
-        self._functions: dict[int, tuple[int, int, bytes, int]] = {}  # tag: function, task's tag, LUN, CmdSN
+        self.attended = -1
+        """The tick of the last unit attention that came."""
+        self._functions: dict[int, tuple[int, int, bytes, int, int]] = {}  # tag: function, task, LUN, CmdSN, tick
         self._aborted: dict[int, None] = {}
         self._immediate_data = True
         self._first_burst = 0
@@ -130,7 +132,8 @@ class Conversation:
         elif opcode in _NUMBERED:
             self._number(header.byte0, header.w24)
             if opcode == Op.TMF:
-                self._functions[header.w16] = (header.flags & 0x7F, header.w20, header.lun, header.w24)
+                sent = self._ticks.next()
+                self._functions[header.w16] = (header.flags & 0x7F, header.w20, header.lun, header.w24, sent)
 
     def _number(self, byte0: int, cmd_sn: int) -> None:
         if cmd_sn != self._next_cmd_sn:
@@ -349,6 +352,7 @@ class Conversation:
             elif key == _UNIT_ATTENTION:
                 self._watch.marks.hit(Mark.UNIT_ATTENTION)
                 self.owes_attention = None
+                self.attended = self._ticks.next()
         self._end(itt, task, status == _GOOD)
 
     def _attention_due(self, task: Task) -> None:
@@ -370,7 +374,7 @@ class Conversation:
             self._broken("stray answer", f"{what} came for tag {itt:#x}, which no command has")
 
     def _function_response(self, header: Header) -> None:
-        function, task_tag, lun, cmd_sn = self._functions.pop(header.w16, (0, _NO_TAG, b"", 0))
+        function, task_tag, lun, cmd_sn, sent = self._functions.pop(header.w16, (0, _NO_TAG, b"", 0, 0))
         if header.byte2 != _FUNCTION_COMPLETE:
             return
         self._watch.marks.hit(Mark.TASK_ABORTED)
@@ -381,7 +385,7 @@ class Conversation:
                 self._watch.ended(task.copy, "its abort was answered function complete")
         elif function == _LOGICAL_UNIT_RESET or function in _RESETS_TARGET:
             self._forget(lambda task: not task.flags and _before(task.cmd_sn, cmd_sn) and task.lun == lun)
-            self._watch.reset(self, lun)
+            self._watch.reset(self, lun, sent)
 
     def _forget(self, swept: Callable[[Task], bool]) -> None:
         for itt, task in [(itt, task) for itt, task in self.tasks.items() if swept(task)]:
