@@ -45,7 +45,7 @@ class TcpRecovery(TcpOutput):
             self._alarm_at_ns = NEVER_NS
 
     def _grow(self, now_ns: int, acked_bytes: int) -> None:
-        # RFC 7661 4.2: only a window of which at least half was used has shown what the path can take.
+        # RFC 7661: only a window of which at least half was used has shown what the path can take.
         assert self._congestion is not None
         self.send.cwnd = self._congestion.acknowledged(now_ns, acked_bytes, self._rto.srtt_ns)
 
