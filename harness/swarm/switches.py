@@ -47,6 +47,11 @@ class Switches:
     operations: tuple[str, ...]
     policy_changes: bool
 
+    @property
+    def writes_are_fenced(self) -> bool:
+        """Whether a write that the array still holds is ended before it is sent again on another path."""
+        return self.fencing in ("lun-reset", "preempt-and-abort") and not self.shared_volume
+
 
 def switches_of(seed: int) -> Switches:
     """The features that are on in this seed."""
@@ -80,7 +85,7 @@ def switches_of(seed: int) -> Switches:
         large_blocks=large_blocks,
         deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
-        fencing=rng.pick(_fences(kinds)) if rng.chance(0.15) else "none",
+        fencing=rng.pick(_fences(kinds)) if rng.chance(0.3) else "none",
         flap=rng.chance(0.25),
         operations=tuple(operations),
         policy_changes=rng.chance(0.3),
