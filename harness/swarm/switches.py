@@ -60,6 +60,8 @@ def switches_of(seed: int) -> Switches:
     redirecting = rng.chance(0.8)
     digests = rng.chance(0.3)
     harmless = rng.chance(0.7)  # faults that cost time alone: then nothing may fail, which is the sharper demand
+    large_blocks = rng.chance(0.3)
+    swift = large_blocks and rng.chance(0.6)  # where nothing is slow much may be under way, so cables fail in its midst
     kinds = [
         fault.kind
         for fault in FAULTS
@@ -67,8 +69,8 @@ def switches_of(seed: int) -> Switches:
         and (fault.cost is Cost.TIME or not harmless)
         and (redirecting or not fault.redirecting_only)
         and (digests or not fault.wants_digests)
+        and not (swift and fault.slows)
     ]
-    large_blocks = rng.chance(0.3)
     operations = [name for name in OPERATIONS if rng.chance(0.2)]
     if large_blocks and "drop" not in operations:
         operations.append("drop")  # what is under way then is what large blocks are for
