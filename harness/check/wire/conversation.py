@@ -2,7 +2,7 @@
 
 This host has one connection per session, so a connection is a session here. What is held:
 
-    CmdSN counts up by one and stays inside the window; no more commands are under way than the array has room for
+    CmdSN counts up by one and stays inside the window; the window is never larger than what the array takes at a time
     StatSN counts up by one
     a task tag is used once at a time, and each answer belongs to a command
     Data-In, R2T and Data-Out are numbered and placed without gaps, inside what was agreed and asked for
@@ -80,6 +80,7 @@ class Conversation:
         """The tick since which a unit attention is due; None: none is."""
         self._watch = watch
         self._ticks = watch.ticks
+        self._depth = watch.depth
         self._sent = Scanner(self._on_sent)
         self._received = Scanner(self._on_received)
         self._next_cmd_sn = 0
@@ -160,8 +161,6 @@ class Conversation:
         ticks = self._ticks
         ticks.now = now = ticks.now + 1
         tasks[itt] = task = Task(now, cmd_sn, edtl, lun, byte0 & _IMMEDIATE, cdb >> 24)
-        if len(tasks) > self._watch.depth:
-            self._count_under_way()
         if flags & _WRITE:
             length = lengths & _LENGTH_MASK
             task.moved = length
@@ -172,12 +171,6 @@ class Conversation:
                 elif length > self._first_burst:
                     self._wrong("burst length", f"{length} bytes of immediate data are more than FirstBurstLength")
             task.asked = length if flags & _FINAL else min(self._first_burst, edtl)
-
-    def _count_under_way(self) -> None:
-        under_way = sum(not one.flags for one in self.tasks.values())
-        if under_way > self._watch.depth:
-            room = f"{under_way} commands under way, and the array takes {self._watch.depth}"
-            self._wrong("command window", f"MaxCmdSN {self._max_cmd_sn} allows {room}")
 
     def _copy(self, data: bytes, now: int) -> Copy | None:
         writer = tagged_by(data)
@@ -248,8 +241,13 @@ class Conversation:
 
     def _window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """ExpCmdSN and MaxCmdSN, which every PDU of the array's carries."""
-        if (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG >= _HALF:
-            self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1")
+        room = (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG
+        if room > self._depth:
+            if room < _HALF:
+                what = f"MaxCmdSN {max_cmd_sn} offers room for {room} commands, and the array takes {self._depth}"
+            else:
+                what = f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1"
+            self._wrong("command window", what)
         if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
             last = self._next_cmd_sn - 1 & _NO_TAG
             self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
