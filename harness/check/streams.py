@@ -2,6 +2,10 @@
 
 Watched where the sockets are, below asyncio, for every connection of every machine. What was written and has not come
 out yet is kept, and compared with what does.
+
+Where the scenario has a cable change bytes past TCP's checksum (the fault `corrupt`), other bytes of the same number
+are no fault of TCP's: they are told to ``on_damage``, for what crosses such a connection is not what its ends have
+said.
 """
 
 from __future__ import annotations
@@ -13,43 +17,88 @@ from harness.check.findings import Findings
 from harness.expectations import Judgement
 from sim.net.segment import Flow
 
-__all__ = ["StreamWatch"]
+__all__ = ["Stream", "StreamWatch"]
 
 
 class StreamWatch:
-    """A `sim.net.tcp_socket.StreamObserver`."""
+    """A `sim.net.tcp_socket.StreamObserver`. ``on_damage`` hears of the flow of a socket that is about to hand on bytes
+    that a cable has changed; None where no cable may.
+    """
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    def __init__(self, now_ns: Callable[[], int], on_damage: Callable[[Flow], None] | None = None) -> None:
+        self.on_damage = on_damage
+        self.bytes = 0
+        """Delivered so far."""
         self._findings = Findings("tcp", now_ns)
-        self._on_the_way: dict[Flow, deque[bytes]] = {}  # by the flow of the writing socket
-        self._ended: dict[Flow, None] = {}
-        self._connections = 0
-        self._bytes = 0
+        self._latest: dict[Flow, Stream] = {}  # sockets that have not ended; of two with the same ends the newer one
+        self._sockets = 0
 
-    def opened(self, flow: Flow) -> None:
+    def opened(self, flow: Flow) -> Stream:
         """A socket with these ends, its own first, begins to exist."""
-        self._connections += 1
-        self._on_the_way[flow] = deque()
-        self._ended.pop(flow, None)
+        self._sockets += 1
+        stream = Stream(self, flow)
+        peer = self._latest.get((flow[1], flow[0]))
+        if peer is not None and peer.alone:  # else that one has outlived its peer, and these ends are used again
+            stream.pair(peer)
+        self._latest[flow] = stream
+        return stream
 
-    def written(self, flow: Flow, buffers: Sequence[bytes]) -> None:
-        """The socket's user wrote these buffers."""
-        waiting = self._on_the_way.get(flow)
-        if waiting is not None:  # else its peer is gone: nobody will have it
-            waiting.extend(buffers)
+    def forget(self, flow: Flow, stream: Stream) -> None:
+        """A socket is no more."""
+        if self._latest.get(flow) is stream:
+            del self._latest[flow]
 
-    def delivered(self, flow: Flow, data: bytes) -> None:
-        """The socket handed ``data`` to its user."""
-        if flow in self._ended:
-            self._wrong("after the end", flow, f"{len(data)} bytes were delivered after the connection had ended")
-        self._bytes += len(data)
-        waiting = self._on_the_way.get((flow[1], flow[0]))
-        if not waiting:
-            self._wrong("prefix", flow, f"{len(data)} bytes were delivered that nobody had written")
-            return
-        written = waiting.popleft()
-        if written is data:  # it came as the object it was
-            return
+    def judgement(self) -> Judgement | None:
+        """What became of it; None when there was no socket to watch, as on real TCP."""
+        if not self._sockets:
+            return None
+        return self._findings.judgement(
+            f"{self._sockets:,} sockets, {self.bytes:,} bytes: each delivered what its peer had written, in order"
+        )
+
+    def wrong(self, rule: str, flow: Flow, what: str) -> None:
+        """A socket did what it may not."""
+        local, remote = flow
+        self._findings.add(rule, f"{local[0]}:{local[1]} from {remote[0]}:{remote[1]}: {what}")
+
+
+class Stream:
+    """What one socket has been given and what it has given: a `sim.net.tcp_socket.SocketObserver`."""
+
+    __slots__ = ("_ended", "_flow", "_peer", "_waiting", "_watch", "written")
+
+    def __init__(self, watch: StreamWatch, flow: Flow) -> None:
+        self._watch = watch
+        self._flow = flow
+        self._waiting: deque[bytes] = deque()  # written, and not delivered by the peer
+        self.written: Callable[[Sequence[bytes]], None] = self._waiting.extend
+        """(buffers) its user wrote them."""
+        self._peer: Stream | None = None
+        self._ended = False
+
+    @property
+    def alone(self) -> bool:
+        """It has no peer, or none any more."""
+        return self._peer is None or self._peer._ended
+
+    def pair(self, peer: Stream) -> None:
+        """They are the two ends of one connection."""
+        self._peer, peer._peer = peer, self
+        peer.written = peer._waiting.extend
+
+    def delivered(self, data: bytes) -> None:
+        """The socket is about to hand ``data`` to its user."""
+        watch = self._watch
+        watch.bytes += len(data)
+        peer = self._peer
+        if self._ended:
+            watch.wrong("after the end", self._flow, f"{len(data)} bytes were delivered after the connection had ended")
+        elif peer is None or not peer._waiting:
+            watch.wrong("prefix", self._flow, f"{len(data)} bytes were delivered that nobody had written")
+        elif (written := peer._waiting.popleft()) is not data:  # else it came as the object it was
+            self._compare(written, data, peer._waiting)
+
+    def _compare(self, written: bytes, data: bytes, waiting: deque[bytes]) -> None:
         wanted = len(data)
         if len(written) < wanted:
             parts, length = [written], len(written)
@@ -61,26 +110,27 @@ class StreamWatch:
         if len(written) > wanted:
             waiting.appendleft(written[wanted:])
             written = written[:wanted]
-        if written != data:
-            self._wrong("prefix", flow, "bytes were delivered that differ from those that were written")
+        if written == data:
+            return
+        if self._watch.on_damage is not None and len(written) == wanted:
+            self._watch.on_damage(self._flow)
+        else:
+            self._watch.wrong("prefix", self._flow, "bytes were delivered that differ from those that were written")
 
-    def finished(self, flow: Flow) -> None:
-        """The socket told its user that the peer has finished."""
-        left = sum(map(len, self._on_the_way.get((flow[1], flow[0]), ())))
+    def finished(self) -> None:
+        """The socket is about to tell its user that the peer has finished."""
+        left = 0 if self._peer is None else sum(map(len, self._peer._waiting))
         if left:
-            self._wrong("whole", flow, f"the FIN was delivered, and {left} bytes before it were not")
+            self._watch.wrong("whole", self._flow, f"the FIN was delivered, and {left} bytes before it were not")
 
-    def ended(self, flow: Flow) -> None:
+    def ended(self) -> None:
         """The socket is no more: nothing is delivered to it any longer."""
-        self._ended[flow] = None
-        self._on_the_way.pop((flow[1], flow[0]), None)
+        self._ended = True
+        if self._peer is not None and self._peer._peer is self:
+            self._peer.written = _nobody_reads
+            self._peer._waiting.clear()
+        self._watch.forget(self._flow, self)
 
-    def judgement(self) -> Judgement:
-        """What became of it."""
-        return self._findings.judgement(
-            f"{self._connections:,} sockets, {self._bytes:,} bytes: each delivered what its peer had written, in order"
-        )
 
-    def _wrong(self, rule: str, flow: Flow, what: str) -> None:
-        (local, remote) = flow
-        self._findings.add(rule, f"{local[0]}:{local[1]} from {remote[0]}:{remote[1]}: {what}")
+def _nobody_reads(buffers: Sequence[bytes]) -> None:
+    """What is written to a connection whose other end is gone."""

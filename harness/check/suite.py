@@ -96,7 +96,8 @@ class Oracles:
             lambda findings: Logins(findings, self.marks, list(array.portals), dead, array.group_ip),
             lambda writer: any(writer in known for known in landed),
         )
-        self.streams = StreamWatch(self.now_ns)
+        corrupts = any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps)
+        self.streams = StreamWatch(self.now_ns, self.wire.damaged if corrupts else None)
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -118,11 +119,13 @@ class Oracles:
         landings = 0
         for volume in self._volumes.values():
             contents.judge(volume.name, volume.history, volume.landings, self.wire.copies)
-            judge_landings(volume.landings.of, self.wire.copies, dead_tasks)
+            if not self.wire.turned_away:  # else copies were sent that nobody has seen
+                judge_landings(volume.landings.of, self.wire.copies, dead_tasks)
             landings += len(volume.landings.all)
+        streams = self.streams.judgement()
         return [
             *contents.judgements(),
             dead_tasks.judgement(f"{landings:,} writes on the medium: each by a task that was alive"),
             *self.wire.judgements(),
-            self.streams.judgement(),
+            *(() if streams is None else (streams,)),
         ]
