@@ -89,8 +89,12 @@ async def _read_back(
             if not path.usable:
                 continue
             for first, count in runs:
-                data = await _read(site, path, first, count, size, complaints)
-                medium = bench.world.site.medium(volume, first * size, count * size)
+                medium, before = bench.world.site.medium(volume, first * size, count * size), None
+                data: bytes | None = b""
+                while medium != before:  # what nobody knows the outcome of may still land, while the read is under way
+                    before = medium
+                    data = await _read(site, path, first, count, size, complaints)
+                    medium = bench.world.site.medium(volume, first * size, count * size)
                 reads += 1
                 if data is not None and data != medium:
                     differences.append(_difference(site, path, volume, first, data, medium, history))
@@ -105,7 +109,7 @@ async def _read(site: HostSite, path: Path, first: int, count: int, size: int, c
         except CommandFailed as error:
             if error.is_standby:
                 return None  # a port that serves no reads
-            complaints.append(f"{count} blocks at {first} over {path.label}: {error}")
+            complaints[:] = [f"{count} blocks at {first} over {path.label}: {error}"]  # the last one
         await asyncio.sleep(POLL_S)
     return None
 

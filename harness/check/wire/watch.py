@@ -56,14 +56,18 @@ class WireWatch:
 
     def connector(self, host: str, inner: Connector) -> Connector:
         """The host's network, listened to."""
+        return TappedConnector(
+            inner,
+            lambda local, remote: self.opened(host, local, remote),
+            lambda remote, source: self.logins.unreachable(host, remote, source),
+        )
 
-        def opened(local: str, remote: str) -> Conversation:
-            conversation = Conversation(self, host, local, remote)
-            self._counted += 1
-            self._conversations.append(conversation)
-            return conversation
-
-        return TappedConnector(inner, opened, lambda remote, source: self.logins.unreachable(host, remote, source))
+    def opened(self, host: str, local: str, remote: str) -> Conversation:
+        """A connection of the host stands between these two ends ("ip:port")."""
+        conversation = Conversation(self, host, local, remote)
+        self._counted += 1
+        self._conversations.append(conversation)
+        return conversation
 
     def damaged(self, flow: tuple[tuple[str, int], tuple[str, int]]) -> None:
         """A cable changes what crosses the connection with these ends, either one first: nobody listens to it any more.
