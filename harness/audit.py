@@ -67,6 +67,13 @@ async def audit(bench: Bench, within_s: float) -> None:
         bench.judge_quietly(Judgement("paths agree", not differences, why, {"differences": differences[:MAX_SHOWN]}))
 
 
+def read_media(bench: Bench) -> None:
+    """Nobody can read over the paths any more: the media alone are looked at."""
+    for volume in bench.target_names:
+        for first, count in _pieces(bench.oracles.history(volume).written):
+            _read_medium(bench, volume, first, count)
+
+
 def _read_medium(bench: Bench, volume: str, first: int, count: int) -> None:
     """What stands on the medium, as a last read of the volume's history."""
     history = bench.oracles.history(volume)

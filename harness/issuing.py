@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness.check.conservation import Conservation
 from harness.check.history import Ending, History, Operation
 from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
 
@@ -33,12 +34,13 @@ class Journal:
     """What all workloads of a run share: numbering, counts, and what was found wrong."""
 
     now_ns: Callable[[], int]
+    conservation: Conservation
     counts: Counts = field(default_factory=Counts)
     refused: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """Why I/Os failed: the first `MAX_COMPLAINTS` reasons."""
     twice: list[str] = field(default_factory=list)
-    """Completions of I/Os that had ended before."""
+    """Completions of I/Os that had ended before: the first few, as of those that were refused."""
     on_unknown_write: Callable[[], None] | None = None
     """Nobody knows whether a write happened."""
     on_good: Callable[[str], None] | None = None
@@ -89,7 +91,8 @@ class Issuer:
         except (DiskRemoved, QueueFull) as error:
             del self.under_way[number]
             journal.counts.failed += 1
-            journal.refused.append(f"{self._name}: {error}")
+            if len(journal.refused) < MAX_COMPLAINTS:
+                journal.refused.append(f"{self._name}: {error}")
             self._history.end(operation, Ending.FAILED)
             self.rest()
             raise
@@ -104,11 +107,14 @@ class Issuer:
     def _came_back(self, result: IoResult, operation: Operation, ended: Callable[[IoResult, Operation], None]) -> None:
         journal = self._journal
         if operation.number not in self.under_way:
-            journal.twice.append(f"I/O {operation.number} of {self._name} ended more than once")
+            if len(journal.twice) < MAX_COMPLAINTS:
+                journal.twice.append(f"I/O {operation.number} of {self._name} ended more than once")
             return
         del self.under_way[operation.number]
         path = result.path
         data = result.data if result.ok and not operation.is_write else None
+        asked, came = (0, 0) if data is None else (operation.blocks * self._history.block_size, len(data))
+        journal.conservation.ended(operation.number, asked, came, result.attempts)
         self._history.end(operation, _ENDINGS[result.outcome], "" if path is None else path.source, data)
         if result.ok:
             journal.counts.ok += 1

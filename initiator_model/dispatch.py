@@ -102,6 +102,11 @@ class Dispatcher:
         return len(self._under_way)
 
     @property
+    def accepted(self) -> tuple[LogicalIo, ...]:
+        """Those I/Os, in the order in which they came."""
+        return tuple(self._under_way.values())
+
+    @property
     def held(self) -> int:
         """I/Os waiting for a path."""
         return len(self._held)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from harness.check.conservation import Conservation
 from harness.check.contents import Contents
 from harness.check.findings import Findings
 from harness.check.history import History, Ticks
@@ -32,6 +33,7 @@ ORACLES: Final = (
     "lost writes",
     "ghost writes",
     "dead tasks",
+    "conservation",
     "sequence",
     "answers",
     "logins",
@@ -75,6 +77,7 @@ class Oracles:
     marks: Marks = field(init=False)
     wire: WireWatch = field(init=False)
     streams: StreamWatch = field(init=False)
+    conservation: Conservation = field(init=False)
     _volumes: dict[str, _Volume] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +99,7 @@ class Oracles:
             lambda findings: Logins(findings, self.marks, list(array.portals), dead, array.group_ip),
             lambda writer: any(writer in known for known in landed),
         )
+        self.conservation = Conservation(self.now_ns)
         corrupts = any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps)
         self.streams = StreamWatch(self.now_ns, self.wire.damaged if corrupts else None)
 
@@ -126,6 +130,7 @@ class Oracles:
         return [
             *contents.judgements(),
             dead_tasks.judgement(f"{landings:,} writes on the medium: each by a task that was alive"),
+            self.conservation.judgement(),
             *self.wire.judgements(),
             *(() if streams is None else (streams,)),
         ]
