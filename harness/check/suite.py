@@ -123,13 +123,17 @@ class Oracles:
         landings = 0
         for volume in self._volumes.values():
             contents.judge(volume.name, volume.history, volume.landings, self.wire.copies)
-            if not self.wire.turned_away:  # else copies were sent that nobody has seen
+            if not self.wire.turned_away:
                 judge_landings(volume.landings.of, self.wire.copies, dead_tasks)
             landings += len(volume.landings.all)
+        tasks = dead_tasks.judgement(f"{landings:,} writes on the medium: each by a task that was alive")
+        if self.wire.turned_away:
+            what = f"{landings:,} writes on the medium: a cable changes data, and some of their commands were not seen"
+            tasks = Judgement(tasks.check, True, what, unknown=True)
         streams = self.streams.judgement()
         return [
             *contents.judgements(),
-            dead_tasks.judgement(f"{landings:,} writes on the medium: each by a task that was alive"),
+            tasks,
             self.conservation.judgement(),
             *self.wire.judgements(),
             *(() if streams is None else (streams,)),

@@ -63,6 +63,10 @@ def switches_of(seed: int) -> Switches:
         and (redirecting or not fault.redirecting_only)
         and (digests or not fault.wants_digests)
     ]
+    large_blocks = rng.chance(0.3)
+    operations = [name for name in OPERATIONS if rng.chance(0.2)]
+    if large_blocks and "drop" not in operations:
+        operations.append("drop")  # what is under way then is what large blocks are for
     return Switches(
         hosts=hosts,
         redirecting=redirecting,
@@ -73,11 +77,16 @@ def switches_of(seed: int) -> Switches:
         # Faults that cost I/O may fail a path whose session works; a disk that is removed then is not found again.
         patient=rng.chance(0.65) or not harmless,
         shared_volume=hosts > 1 and rng.chance(0.5),
-        large_blocks=rng.chance(0.25),
+        large_blocks=large_blocks,
         deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
-        fencing=rng.pick(("wait", "lun-reset", "preempt-and-abort")) if rng.chance(0.15) else "none",
+        fencing=rng.pick(_fences(kinds)) if rng.chance(0.15) else "none",
         flap=rng.chance(0.25),
-        operations=tuple(name for name in OPERATIONS if rng.chance(0.2)),
+        operations=tuple(operations),
         policy_changes=rng.chance(0.3),
     )
+
+
+def _fences(kinds: list[FaultKind]) -> tuple[str, ...]:
+    """An array that starts anew has forgotten the keys, and a path that did not fail meanwhile registers none."""
+    return ("wait", "lun-reset") if "array_kill" in kinds else ("wait", "lun-reset", "preempt-and-abort")

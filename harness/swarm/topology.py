@@ -25,7 +25,7 @@ MUTUAL: Final = {"mutual_user": "array", "mutual_secret": "what-the-array-knows"
 _PORTALS: Final = (1, 2, 2, 2, 3, 3, 4)
 """How many there are, each number as often as it is likely; the same below."""
 _NICS: Final = (1, 2, 2, 2, 2, 3)
-_SLOW_RATES: Final = ("100Mbit", "1Gbit")
+_SLOW_RATES: Final = ("100Mbit", "100Mbit", "1Gbit")
 """With large blocks: a cable that fails then finds data under way."""
 _RATES: Final = ("1Gbit", "1Gbit", "10Gbit")
 _LATENCIES: Final = ("10us", "10us", "100us")
