@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from harness.check.conservation import Conservation
 from harness.check.history import Ending, History, Operation
@@ -85,9 +86,9 @@ class Issuer:
         try:
             if is_write:
                 data = self._history.data_of(operation)
-                disk.submit_write(lba, data, lambda result: self._came_back(result, operation, ended))
+                disk.submit_write(lba, data, partial(self._came_back, operation, ended))
             else:
-                disk.submit_read(lba, blocks, lambda result: self._came_back(result, operation, ended))
+                disk.submit_read(lba, blocks, partial(self._came_back, operation, ended))
         except (DiskRemoved, QueueFull) as error:
             del self.under_way[number]
             journal.counts.failed += 1
@@ -104,7 +105,7 @@ class Issuer:
             if self._journal.on_idle is not None:
                 self._journal.on_idle(self._host)
 
-    def _came_back(self, result: IoResult, operation: Operation, ended: Callable[[IoResult, Operation], None]) -> None:
+    def _came_back(self, operation: Operation, ended: Callable[[IoResult, Operation], None], result: IoResult) -> None:
         journal = self._journal
         if operation.number not in self.under_way:
             if len(journal.twice) < MAX_COMPLAINTS:

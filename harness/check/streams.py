@@ -69,12 +69,13 @@ class StreamWatch:
 class Stream:
     """What one socket has been given and what it has given: a `sim.net.tcp_socket.SocketObserver`."""
 
-    __slots__ = ("_ended", "_flow", "_peer", "_waiting", "_watch", "written")
+    __slots__ = ("_begun", "_ended", "_flow", "_peer", "_waiting", "_watch", "written")
 
     def __init__(self, watch: StreamWatch, flow: Flow) -> None:
         self._watch = watch
         self._flow = flow
         self._waiting: deque[bytes] = deque()  # written, and not delivered by the peer
+        self._begun = 0  # bytes of the first of these that were
         self.written: Callable[[Sequence[bytes]], None] = self._waiting.extend
         """(buffers) its user wrote them."""
         self._peer: Stream | None = None
@@ -99,24 +100,29 @@ class Stream:
             watch.wrong("after the end", self._flow, f"{len(data)} bytes were delivered after the connection had ended")
         elif peer is None or not peer._waiting:
             watch.wrong("prefix", self._flow, f"{len(data)} bytes were delivered that nobody had written")
-        elif (written := peer._waiting.popleft()) is not data:  # else it came as the object it was
-            self._compare(written, data, peer._waiting)
+        elif peer._waiting[0] is data and not peer._begun:
+            peer._waiting.popleft()  # it came as the object it was
+        else:
+            self._compare(peer, data)
 
-    def _compare(self, written: bytes, data: bytes, waiting: deque[bytes]) -> None:
-        wanted = len(data)
-        if len(written) < wanted:
-            parts, length = [written], len(written)
-            while length < wanted and waiting:
-                part = waiting.popleft()
-                parts.append(part)
-                length += len(part)
-            written = b"".join(parts)
-        if len(written) > wanted:
-            waiting.appendleft(written[wanted:])
-            written = written[:wanted]
-        if written == data:
+    def _compare(self, peer: Stream, data: bytes) -> None:
+        """Take as much as came from what the peer's user wrote, without a copy of what is whole on both sides."""
+        waiting, begun = peer._waiting, peer._begun
+        position, end, same = 0, len(data), True
+        while position < end and waiting:
+            first = waiting[0]
+            left = len(first) - begun
+            if left <= end - position:
+                same = same and data.startswith(first[begun:] if begun else first, position)
+                waiting.popleft()
+                position, begun = position + left, 0
+            else:
+                same = same and first.startswith(data[position:] if position else data, begun)
+                position, begun = end, begun + end - position
+        peer._begun = begun
+        if same and position == end:
             return
-        if self._watch.on_damage is not None and len(written) == wanted:
+        if self._watch.on_damage is not None and position == end:
             self._watch.damaged += 1
             self._watch.on_damage(self._flow)
         else:
@@ -124,7 +130,7 @@ class Stream:
 
     def finished(self) -> None:
         """The socket is about to tell its user that the peer has finished."""
-        left = 0 if self._peer is None else sum(map(len, self._peer._waiting))
+        left = 0 if self._peer is None else sum(map(len, self._peer._waiting)) - self._peer._begun
         if left:
             self._watch.wrong("whole", self._flow, f"the FIN was delivered, and {left} bytes before it were not")
 
@@ -134,6 +140,7 @@ class Stream:
         if self._peer is not None and self._peer._peer is self:
             self._peer.written = _nobody_reads
             self._peer._waiting.clear()
+            self._peer._begun = 0
         self._watch.forget(self._flow, self)
 
 

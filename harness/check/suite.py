@@ -83,21 +83,23 @@ class Oracles:
     def __post_init__(self) -> None:
         self.ticks = ticks = Ticks(self.now_ns)
         self.marks = Marks()
+        stored: dict[int, None] = {}
         array = self.scenario.array
         self._volumes = {
-            volume.name: _Volume(volume.name, History(ticks, volume.block_size), Landings(ticks, volume.block_size))
+            volume.name: _Volume(
+                volume.name, History(ticks, volume.block_size), Landings(ticks, volume.block_size, stored)
+            )
             for volume in array.volumes
         }
         for volume in self._volumes.values():
             volume.history.on_overlap = lambda: self.marks.hit(Mark.OVERLAPPING_IO)
         dead = [step.to for step in self.scenario.steps if isinstance(step, Fault) and step.to is not None]
-        landed = [volume.landings.of for volume in self._volumes.values()]
         self.wire = WireWatch(
             ticks,
             self.marks,
             self.depth,
             lambda findings: Logins(findings, self.marks, list(array.portals), dead, array.group_ip),
-            lambda writer: any(writer in known for known in landed),
+            stored.__contains__,
         )
         self.conservation = Conservation(self.now_ns)
         corrupts = any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps)
