@@ -25,7 +25,7 @@ IOS_AFTER: Final = 24
 BACK_WITHIN: Final = "15min"
 """How long a path may take to come back: longer than any timer of any profile."""
 SLOW_BYTES: Final = 256 << 10
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 2 << 20
 """What one workload may have under way, with faults that make data late and without them."""
 
 BURST_AHEAD_MS: Final = 30

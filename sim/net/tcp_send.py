@@ -89,12 +89,6 @@ class SendStream:
         self.queue.extend(filter(None, buffers))
         self.queued_bytes += length
 
-    def room(self) -> int:
-        """How many bytes both windows let be sent now; negative when more is under way than they allow."""
-        room = self.una + self.cwnd + self.left_bytes - self.next
-        by_peer = self.edge - self.next
-        return by_peer if by_peer < room else room
-
     def allowed(self, sent_before_ns: int) -> int:
         """How many queued bytes may go now, as one burst; 0 to wait (RFC 9293 3.8.6.2.1).
 
@@ -104,7 +98,10 @@ class SendStream:
         and tcp_tso_win_divisor of Linux). It also waits if less than a burst would stay behind, which must wait for
         that acknowledgement anyway and can take the rest along.
         """
-        room = self.room()
+        room = self.una + self.cwnd + self.left_bytes - self.next
+        by_peer = self.edge - self.next
+        if by_peer < room:
+            room = by_peer
         pending = self.queued_bytes
         burst = self.burst
         if pending <= room:

@@ -2,7 +2,7 @@
 
 This host has one connection per session, so a connection is a session here. What is held:
 
-    CmdSN counts up by one and stays inside the window; no more commands are under way than the array has room for
+    CmdSN counts up by one and stays inside the window; the window is never larger than what the array takes
     ExpCmdSN, StatSN count up, and neither side acknowledges what it cannot have seen
     a task tag is used once at a time, and each answer belongs to a request
     Data-In, R2T and Data-Out are numbered and placed without gaps, inside what was agreed and asked for (`transfers`)
@@ -72,6 +72,7 @@ class Conversation:
         self._aborted = self.management.aborted
         self._watch = watch
         self._ticks = watch.ticks
+        self._depth = watch.depth
         sent, received = {Op.COMMAND: self._command}, {Op.DATA_IN: self._data_in, Op.RESPONSE: self._response}
         self._scanners = Scanner(sent, self._on_sent), Scanner(received, self._on_received)
         self.sent, self.received = (scanner.feed for scanner in self._scanners)
@@ -100,7 +101,7 @@ class Conversation:
 
     def turn_away(self) -> None:
         """Listen no more."""
-        self.sent = self.received = _unheard
+        self.sent = self.received = lambda data: None
 
     # -- what the host sends ---------------------------------------------------------------------------------------
 
@@ -125,8 +126,6 @@ class Conversation:
         ticks = self._ticks
         ticks.now = now = ticks.now + 1
         tasks[itt] = task = Task(now, cmd_sn, edtl, lun, byte0 & _IMMEDIATE, cdb >> 24)
-        if len(tasks) > self._watch.depth:
-            self._count_under_way()
         if flags & _WRITE:
             length = lengths & _LENGTH_MASK
             task.moved = length
@@ -181,12 +180,6 @@ class Conversation:
         if due is not None and (due - exp_stat_sn) & _NO_TAG >= _HALF:
             self._wrong("ExpStatSN", f"the host acknowledges up to {exp_stat_sn - 1 & _NO_TAG}, and {due} is to come")
 
-    def _count_under_way(self) -> None:
-        under_way = sum(not (one.immediate or one.uncounted) for one in self.tasks.values())
-        if under_way > self._watch.depth:
-            room = f"{under_way} commands under way, and the array takes {self._watch.depth}"
-            self._wrong("command window", f"MaxCmdSN {self._max_cmd_sn} allows {room}")
-
     def _copy(self, data: bytes, now: int) -> Copy | None:
         writer = tagged_by(data)
         if writer is None:
@@ -206,11 +199,11 @@ class Conversation:
     # -- what the array sends --------------------------------------------------------------------------------------
 
     def _data_in(self, fields: Fields, data: bytes) -> None:
-        _, flags, _, status, lengths, _, itt, _, stat_sn, exp_cmd_sn, max_cmd_sn, data_sn, offset, residual = fields
-        if self._exp_cmd_sn <= exp_cmd_sn <= self._next_cmd_sn and 0 <= max_cmd_sn - self._max_cmd_sn < _HALF:
-            self._exp_cmd_sn, self._max_cmd_sn = exp_cmd_sn, max_cmd_sn
+        _, flags, _, status, lengths, _, itt, _, stat_sn, exp, most, data_sn, offset, residual = fields
+        if self._exp_cmd_sn <= exp <= self._next_cmd_sn and self._max_cmd_sn <= most < exp + self._depth:
+            self._exp_cmd_sn, self._max_cmd_sn = exp, most
         else:
-            self._window(exp_cmd_sn, max_cmd_sn)
+            self._window(exp, most)
         with_status = flags & _STATUS_WITH_DATA
         if with_status:
             self._status(stat_sn, True)
@@ -237,11 +230,11 @@ class Conversation:
             self._answered(itt, task, flags, residual, status, b"")
 
     def _response(self, fields: Fields, data: bytes) -> None:
-        _, flags, response, status, _, _, itt, _, stat_sn, exp_cmd_sn, max_cmd_sn, data_sn, _, residual = fields
-        if self._exp_cmd_sn <= exp_cmd_sn <= self._next_cmd_sn and 0 <= max_cmd_sn - self._max_cmd_sn < _HALF:
-            self._exp_cmd_sn, self._max_cmd_sn = exp_cmd_sn, max_cmd_sn
+        _, flags, response, status, _, _, itt, _, stat_sn, exp, most, data_sn, _, residual = fields
+        if self._exp_cmd_sn <= exp <= self._next_cmd_sn and self._max_cmd_sn <= most < exp + self._depth:
+            self._exp_cmd_sn, self._max_cmd_sn = exp, most
         else:
-            self._window(exp_cmd_sn, max_cmd_sn)
+            self._window(exp, most)
         self._status(stat_sn, True)
         task = self.tasks.get(itt)
         if task is None:
@@ -280,8 +273,12 @@ class Conversation:
 
     def _window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """ExpCmdSN and MaxCmdSN, which every PDU of the array's carries."""
-        if (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG >= _HALF:
+        room = (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG
+        if room >= _HALF:
             self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1")
+        elif room > self._depth:
+            what = f"MaxCmdSN {max_cmd_sn} offers room for {room} commands, and the array takes {self._depth}"
+            self._wrong("command window", what)
         if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
             last = self._next_cmd_sn - 1 & _NO_TAG
             self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
@@ -370,15 +367,10 @@ class Conversation:
             self._broken("stray answer", f"{what} came for tag {itt:#x}, which no command has")
 
     def _rejected(self, bad: bytes) -> None:
-        """The array has rejected a PDU that begins with these bytes; a command it did not take has no place there."""
-        if len(bad) < 20:
-            return
+        """The array has rejected a PDU that begins with these bytes: a request that is no command has its answer."""
         itt = int.from_bytes(bad[16:20])
         self._open_requests.pop(itt, None)
         self.management.rejected(itt)
-        task = self.tasks.get(itt)
-        if task is not None and bad[0] & 0x3F == Op.COMMAND:
-            task.uncounted = True
 
     def has_arrived(self, task: Task) -> bool:
         """Whether the array has said that it took the command in."""
@@ -406,7 +398,3 @@ class Conversation:
 
     def _broken(self, rule: str, what: str) -> None:
         self._watch.answers.add(rule, f"{self.where}: {what}")
-
-
-def _unheard(data: bytes) -> None:
-    """What is said where nobody listens."""

@@ -63,8 +63,8 @@ class Task:
 
     ``moved`` is what has come of a read, and what has been sent of a write; ``burst`` what of a read has come since the
     last F bit; ``asked`` up to where R2Ts have asked, ``unsolicited_end`` up to where data comes without. ``data_sn``,
-    ``r2t_sn`` and ``unsolicited`` are the numbers that come next. ``uncounted``: it may be over without an answer.
-    ``sent`` is a tick. One is made for every command, so what most of them never change stands in the class.
+    ``r2t_sn`` and ``unsolicited`` are the numbers that come next. ``sent`` is a tick. One is made for every command, so
+    what most of them never change stands in the class.
     """
 
     data_sn = 0
@@ -74,7 +74,6 @@ class Task:
     r2t_sn = 0
     unsolicited = 0
     unsolicited_end = 0
-    uncounted = False
     r2ts: dict[int, OpenR2t] | None = None
     copy: Copy | None = None
 

@@ -79,15 +79,12 @@ class Management:
     def swept(self, lun: bytes | None, asked: int, now: int) -> None:
         """A reset that another nexus asked for at tick ``asked`` is through, of one unit or of all (None).
 
-        What is known to have arrived has ended with it; what is still on its way comes after it. Nobody knows which of
-        the rest the array has still in hand.
+        What is known to have arrived has ended with it; what is still on its way comes after it.
         """
         by = self._by
         for task in by.tasks.values():
-            if _covers(lun, task):
-                task.uncounted = True
-                if task.copy is not None and by.has_arrived(task):
-                    self._watch.ended(task.copy, "the logical unit was reset")
+            if task.copy is not None and _covers(lun, task) and by.has_arrived(task):
+                self._watch.ended(task.copy, "the logical unit was reset")
         if by.attentions is not None:
             by.attentions.established(lun, asked, now)
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.check.marks import Mark
 from iscsi import pdu as p
-from tests.support.wire_talk import MEDIUM_ERROR, NO_TAG, UNIT_ATTENTION, Talk, tagged
+from tests.support.wire_talk import DEPTH, MEDIUM_ERROR, NO_TAG, UNIT_ATTENTION, Talk, tagged
 
 Say = Callable[[Talk], object]
 
@@ -53,13 +53,6 @@ def ask(kind: type[p.Pdu], **fields: object) -> Say:
 
 def hear(kind: type[p.Pdu], **fields: object) -> Say:
     return lambda talk: talk.answer(kind, **fields)
-
-
-def five(talk: Talk) -> None:
-    """One command more than the array takes, though the window it shows would allow it."""
-    talk.answer(p.NopIn, counts=False, max_cmd_sn=talk.cmd_sn + 20)
-    for itt in range(1, 6):
-        talk.read(itt)
 
 
 UNSOLICITED = {"InitialR2T": "No"}
@@ -124,12 +117,21 @@ BROKEN: dict[str, tuple[Say, str, dict[str, str]]] = {
         "sequence: command window",
         {},
     ),
-    "more commands than the array takes": (five, "sequence: command window", {}),
+    "a larger window than the array takes": (
+        lambda talk: talk.answer(p.NopIn, counts=False, max_cmd_sn=talk.cmd_sn + DEPTH),
+        "sequence: command window",
+        {},
+    ),
+    "a larger window than the array takes, with an answer": (
+        lambda talk: (talk.read(1), talk.data_in(1, max_cmd_sn=talk.cmd_sn + DEPTH)),
+        "sequence: command window",
+        {},
+    ),
     "MaxCmdSN below ExpCmdSN - 1": (hear(p.NopIn, counts=False, max_cmd_sn=2), "sequence: command window", {}),
-    "ExpCmdSN beyond what was sent": (hear(p.NopIn, counts=False, exp_cmd_sn=13, max_cmd_sn=20), "sequence: CmdSN", {}),
-    "ExpCmdSN goes back": (hear(p.NopIn, counts=False, exp_cmd_sn=9), "sequence: CmdSN", {}),
+    "ExpCmdSN beyond what was sent": (hear(p.NopIn, counts=False, exp_cmd_sn=13, max_cmd_sn=16), "sequence: CmdSN", {}),
+    "ExpCmdSN goes back": (hear(p.NopIn, counts=False, exp_cmd_sn=9, max_cmd_sn=12), "sequence: CmdSN", {}),
     "a status before its command is acknowledged": (
-        both(read(), came(exp_cmd_sn=11)),
+        both(read(), came(exp_cmd_sn=11, max_cmd_sn=14)),
         "answers: early answer",
         {},
     ),
@@ -404,17 +406,17 @@ def test_a_write_is_known_by_its_first_data_whoever_asked_for_it() -> None:
     assert talk.bench.found == []
 
 
-def test_what_a_reset_by_another_nexus_has_ended_takes_up_no_room() -> None:
-    """The tasks get no answer (TAS=0), and the array has their places back."""
+def test_a_reset_by_another_nexus_ends_what_has_arrived() -> None:
     one, other = two()
-    for itt in range(1, 5):
-        other.write(itt, 512, tagged(itt))
-    other.answer(p.NopIn, counts=False)  # they have arrived
+    other.write(1, 512, tagged(1))
+    other.answer(p.NopIn, counts=False)
+    other.write(2, 512, tagged(2))  # on its way, as far as is known
     one.reset()
-    for itt in range(5, 9):
+    for itt in range(3, 6):  # the first has no answer (TAS=0), and the array has its place back
         other.read(itt)
     assert one.bench.found == []
-    assert [copies[0].ended_by for copies in one.bench.watch.copies.values()] == ["the logical unit was reset"] * 4
+    ends = [copies[0].ended_by for copies in one.bench.watch.copies.values()]
+    assert ends == ["the logical unit was reset", ""]
 
 
 @pytest.mark.parametrize("response", [0, 1])
