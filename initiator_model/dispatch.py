@@ -326,6 +326,7 @@ class Dispatcher:
         del self._under_way[io.number]
         for told in self.on_complete:
             told(io, result)
+        io.attempt = None  # they know each other: this frees both at once, and the data with them
         io.done(result)
 
     # ---- paths come and go ---------------------------------------------------------------------------------------
