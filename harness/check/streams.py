@@ -69,17 +69,16 @@ class StreamWatch:
 class Stream:
     """What one socket has been given and what it has given: a `sim.net.tcp_socket.SocketObserver`."""
 
-    __slots__ = ("_begun", "_ended", "_flow", "_peer", "_waiting", "_watch", "written")
+    __slots__ = ("_begun", "_ended", "_flow", "_peer", "_unheard", "_waiting", "_watch")
 
     def __init__(self, watch: StreamWatch, flow: Flow) -> None:
         self._watch = watch
         self._flow = flow
         self._waiting: deque[bytes] = deque()  # written, and not delivered by the peer
         self._begun = 0  # bytes of the first of these that were
-        self.written: Callable[[Sequence[bytes]], None] = self._waiting.extend
-        """(buffers) its user wrote them."""
         self._peer: Stream | None = None
         self._ended = False
+        self._unheard = False  # its peer is gone: nobody will read what it writes
 
     @property
     def alone(self) -> bool:
@@ -89,7 +88,12 @@ class Stream:
     def pair(self, peer: Stream) -> None:
         """They are the two ends of one connection."""
         self._peer, peer._peer = peer, self
-        peer.written = peer._waiting.extend
+        peer._unheard = False
+
+    def written(self, buffers: Sequence[bytes]) -> None:
+        """Its user wrote these buffers."""
+        if not self._unheard:
+            self._waiting.append(buffers[0] if len(buffers) == 1 else b"".join(buffers))
 
     def delivered(self, data: bytes) -> None:
         """The socket is about to hand ``data`` to its user."""
@@ -138,11 +142,7 @@ class Stream:
         """The socket is no more: nothing is delivered to it any longer."""
         self._ended = True
         if self._peer is not None and self._peer._peer is self:
-            self._peer.written = _nobody_reads
+            self._peer._unheard = True
             self._peer._waiting.clear()
             self._peer._begun = 0
         self._watch.forget(self._flow, self)
-
-
-def _nobody_reads(buffers: Sequence[bytes]) -> None:
-    """What is written to a connection whose other end is gone."""

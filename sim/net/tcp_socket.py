@@ -44,9 +44,8 @@ class SocketUser(Protocol):
 class SocketObserver(Protocol):
     """Watches one socket. Observers look; they change nothing."""
 
-    @property
-    def written(self) -> Callable[[Sequence[bytes]], None]:
-        """(buffers) its user wrote them. Asked anew each time: it may change."""
+    def written(self, buffers: Sequence[bytes]) -> None:
+        """Its user wrote these buffers."""
 
     def delivered(self, data: bytes) -> None:
         """It is about to hand its user these bytes."""
