@@ -149,7 +149,8 @@ def _groups(rng: Chance, portals: tuple[str, ...]) -> tuple[tuple[int, list[str]
 def _host(source: Source, number: int, on: Switches, shape: Shape, volumes: tuple[str, ...]) -> DrawnHost:
     rng = source(f"swarm:host {number}")
     kind = rng.pick(shape.kinds)
-    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate(_NIC_NAMES[: rng.pick(shape.nics)]))
+    names = _NIC_NAMES[: rng.pick(shape.nics)]
+    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate(names))
     multipath = kind.opens_sessions or len(nics) > 1 or rng.chance(0.5)
     own = volumes if on.hosts == 1 or on.shared_volume else volumes[number : number + 1]
     return DrawnHost(f"host{number + 1}", kind, nics, multipath, own)
