@@ -67,6 +67,7 @@ class Bench:
     def enter(self, world: World) -> None:
         """Set the hosts up in the world."""
         self.world = world
+        self.oracles.ticks.now_ns = self.journal.now_ns = world.now_ns  # asked for every I/O: nobody in between
         for model in self.scenario.hosts:
             self.hosts[model.name] = HostSite(
                 model,

@@ -293,13 +293,13 @@ def sweep(
     from harness.run_command import OutputError
     from harness.sweep.command import SeedsError, SweepOptions
     from harness.sweep.command import sweep as sweep_seeds
-    from harness.sweep.pools import MissingExtra
+    from harness.sweep.pools import MissingExtra, NoCluster, cpus
     from harness.sweep.store import StoreError
 
     _own_policies()
     options = SweepOptions(
         seeds=seeds,
-        jobs=len(os.sched_getaffinity(0)) if jobs is None else jobs,
+        jobs=cpus() if jobs is None else jobs,
         db=db,
         resume=resume,
         dask=dask,
@@ -310,7 +310,7 @@ def sweep(
     )
     try:
         code = sweep_seeds(scenario, options)
-    except (ScenarioError, SeedsError, OutputError, StoreError, MissingExtra) as error:
+    except (ScenarioError, SeedsError, OutputError, StoreError, MissingExtra, NoCluster) as error:
         _refuse(str(error))
     raise typer.Exit(code)
 

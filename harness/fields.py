@@ -187,6 +187,7 @@ Subnet = Annotated[str, AfterValidator(_subnet)]
 IscsiName = Annotated[str, AfterValidator(_iscsi_name)]
 Label = Annotated[str, AfterValidator(_label)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+FrameShare = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 def access_state(name: AccessStateName) -> AccessState:

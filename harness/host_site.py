@@ -62,7 +62,8 @@ class HostSite(HostObserver):
         tell: Tell,
     ) -> None:
         self.model = model
-        self.profile = profile_named(model.profile).with_timers(model.timers)
+        profile = profile_named(model.profile).with_timers(model.timers)
+        self.profile = profile.with_digests() if model.digests else profile
         self.fencing = Fencing(FenceRule(model.fencing), model.target_notices_ns)
         self.redirects: list[str] = []
         self.host = IscsiHost(

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.check.history import Ending, History, Operation
-from harness.sectors import stamped
 from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
 
 __all__ = ["Counts", "Issuer", "Journal"]
@@ -83,7 +82,7 @@ class Issuer:
         operation = self._history.invoke(number, self._host, is_write, lba, blocks)
         try:
             if is_write:
-                data = stamped(number, lba, blocks, disk.block_size)
+                data = self._history.data_of(operation)
                 disk.submit_write(lba, data, lambda result: self._came_back(result, operation, ended))
             else:
                 disk.submit_read(lba, blocks, lambda result: self._came_back(result, operation, ended))

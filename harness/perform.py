@@ -12,6 +12,7 @@ from harness.bench import Bench
 from harness.check.history import Operation
 from harness.checks_model import StateCheck
 from harness.expectations import judge_now
+from harness.fault_step import Fault
 from harness.host_site import HostSite
 from harness.io_step import SingleIo
 from harness.issuing import Issuer
@@ -23,7 +24,6 @@ from harness.steps import (
     Devices,
     Discover,
     Expect,
-    Fault,
     Heal,
     Login,
     Logout,

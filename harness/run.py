@@ -19,6 +19,7 @@ from harness.check.leaks import judge_leaks
 from harness.check.liveness import await_drain, await_paths, patience_s
 from harness.checks_model import StateCheck
 from harness.expectations import Judgement, judge_run, with_judgements
+from harness.fault_step import Fault
 from harness.loopback import scenario_on_loopback
 from harness.mistakes import Mistake, ScenarioError
 from harness.narration import Narrator
@@ -26,7 +27,7 @@ from harness.perform import StepFailed, perform
 from harness.result import IoCounts, Net, Result
 from harness.scenario import Scenario
 from harness.sim_world import SimWorld
-from harness.steps import AnyStep, Expect, Fault
+from harness.steps import AnyStep, Expect
 from harness.tcp_world import SUPPORTED_FAULTS, TcpWorld
 from harness.trace import Trace
 from harness.world import World

@@ -311,6 +311,8 @@ class Host(Table):
     """The CmdSN its sessions begin with, to see it wrap; without it a random one."""
     multipath: bool = True
     """MPIO is installed."""
+    digests: bool = False
+    """Header and data digests (CRC32C), which catch what TCP's checksum misses."""
     timers: dict[str, TimerValue] = Field(default_factory=dict)
     """Overrides of the profile's timers by its stack's names, such as { link_down_time = "15s" }; durations in ns."""
     fencing: Literal["none", "wait", "lun-reset", "preempt-and-abort"] = "none"

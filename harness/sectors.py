@@ -9,13 +9,15 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, NamedTuple
 
-__all__ = ["NEVER_WRITTEN", "TAG_BYTES", "Run", "runs_of", "stamped", "tagged_by", "writer_of"]
+__all__ = ["NEVER_WRITTEN", "TAG_BYTES", "RecentWrites", "Run", "runs_of", "stamped", "tagged_by", "writer_of"]
 
 _TAG: Final = Struct(">4sIQQ8x")
 _MAGIC: Final = b"mpio"
 TAG_BYTES: Final = _TAG.size
 NEVER_WRITTEN: Final = 0
 """The "write number" of a sector of zeros."""
+RECENT_BYTES: Final = 4 << 20
+"""Content of writes that is kept to be recognized."""
 
 
 class Run(NamedTuple):
@@ -51,6 +53,39 @@ def tagged_by(data: bytes) -> int | None:
         return None
     magic, _, writer, _ = _TAG.unpack_from(data)
     return int(writer) if magic == _MAGIC else None
+
+
+class RecentWrites:
+    """Makes the content of writes, and knows that of the last ones again, which most reads return whole."""
+
+    def __init__(self, block_size: int) -> None:
+        self._block_size = block_size
+        self._made: dict[int, tuple[int, bytes]] = {}  # by write number: LBA and content
+        self._bytes = 0
+        self._zeros = b""
+
+    def stamped(self, writer: int, lba: int, blocks: int) -> bytes:
+        """See `stamped`."""
+        data = stamped(writer, lba, blocks, self._block_size)
+        self._made[writer] = (lba, data)
+        self._bytes += len(data)
+        while self._bytes > RECENT_BYTES:
+            oldest = next(iter(self._made))
+            self._bytes -= len(self._made.pop(oldest)[1])
+        return data
+
+    def runs_of(self, data: bytes, lba: int) -> tuple[Run, ...]:
+        """See `runs_of`."""
+        if data[:4] == _MAGIC:
+            writer = _TAG.unpack_from(data)[2]
+            if self._made.get(writer) == (lba, data):
+                return (Run(lba, len(data) // self._block_size, writer),)
+        elif data == self._zeros:
+            return (Run(lba, len(data) // self._block_size, NEVER_WRITTEN),)
+        runs = runs_of(data, lba, self._block_size)
+        if len(runs) == 1 and runs[0].writer == NEVER_WRITTEN:
+            self._zeros = data
+        return runs
 
 
 def runs_of(data: bytes, lba: int, block_size: int) -> tuple[Run, ...]:

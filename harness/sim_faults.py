@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from harness.steps import Fault
+from harness.fault_step import Fault
 from harness.world import ArraysOwn, WorldFault
 from sim import faults
+from sim.net.impairment import Direction
 from sim.net.nic import Nic
 
 if TYPE_CHECKING:
@@ -146,8 +147,30 @@ def make_sim_fault(
         cable = faults.LinkDown(nic, carrier=not fault.carrier)  # there it says whether the carrier is lost
         noticed = fault.portal is not None and not fault.carrier
         return _OnPortal(world, cable, fault.portal or "") if noticed else _OnNetwork(cable)
-    if fault.kind == "blackhole":
-        return _OnNetwork(faults.Blackhole(nic))
-    if fault.kind == "latency":
-        return _OnNetwork(faults.Latency(nic, fault.extra_ns or 0))
-    return RateFault(nic, world.rates.setdefault(nic.label, []), fault.rate_bits_per_s or 0)
+    if fault.kind == "rate":
+        return RateFault(nic, world.rates.setdefault(nic.label, []), fault.rate_bits_per_s or 0)
+    return _OnNetwork(_of_cable(nic, fault))
+
+
+def _of_cable(nic: Nic, fault: Fault) -> faults.Fault:
+    """A fault that frames meet on their way. That its strengths are there the step has seen to."""
+    direction = None if fault.direction is None else Direction(fault.direction)
+    share, extra_ns = fault.share or 0, fault.extra_ns or 0
+    match fault.kind:
+        case "blackhole":
+            return faults.Blackhole(nic, direction)
+        case "latency":
+            return faults.Latency(nic, extra_ns)
+        case "loss":
+            return faults.Loss(nic, share, direction)
+        case "reorder":
+            return faults.Reorder(nic, share, fault.delay_ns or 0, direction)
+        case "jitter":
+            return faults.JitterFault(nic, extra_ns)
+        case "corrupt":
+            return faults.Corrupt(nic, share, direction)
+        case "queue_limit":
+            return faults.ShortQueue(nic, fault.limit_bytes or 0)
+        case "clog":
+            return faults.ClogFault(nic, direction)
+    raise AssertionError(f"no cable has a fault of kind {fault.kind}")

@@ -14,10 +14,10 @@ from harness.array import group_config
 from harness.array_site import ArraySite
 from harness.capture import Capture
 from harness.check.suite import Oracles, store_maker
+from harness.fault_step import Fault
 from harness.scenario import Host as HostModel
 from harness.scenario import Scenario
 from harness.sim_faults import RateFault, make_sim_fault
-from harness.steps import Fault
 from harness.trace import Trace
 from harness.world import Shared, SocketLine, WorldFault
 from initiator_model.connector import Connector

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from harness.fault_step import Fault
 from harness.scenario import Scenario
-from harness.steps import Fault
 from initiator_model.profiles import Profile
 from initiator_model.stalls import StallCause, expected_stall_ns
 from sim.net.segment import TIMESTAMP_OPTION_BYTES
 from sim.net.tcp_profiles import TcpProfile
 from sim.net.tcp_profiles import profile as tcp_profile
 
-_NO_PATH_LEFT_OR_NONE_LOST = ("array_kill", "host_reboot", "latency", "rate")
+_NO_PATH_LEFT_OR_NONE_LOST = (
+    "array_kill",
+    "host_reboot",
+    "latency",
+    "rate",
+    "loss",
+    "reorder",
+    "jitter",
+    "corrupt",
+    "queue_limit",
+)
 """After these the stall is as long as the fault, or as the traffic makes it: no timer fixes it."""
 
 

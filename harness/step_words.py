@@ -12,6 +12,7 @@ from harness.array_steps import (
     RequestLogout,
     Undrain,
 )
+from harness.fault_step import Fault
 from harness.io_step import SingleIo
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep
@@ -20,7 +21,6 @@ from harness.steps import (
     Devices,
     Discover,
     Expect,
-    Fault,
     Heal,
     Login,
     Logout,
@@ -77,7 +77,7 @@ def _words(step: AnyStep) -> str:
         case Stop():
             return f"Stop {step.name} and let its I/Os drain"
         case Fault():
-            return f"Break: {step.kind.replace('_', ' ')} {step.place}{_strength(step)}"
+            return f"Break: {fault_words(step)}"
         case Heal():
             return f"Mend: {step.name}"
         case Drain():
@@ -119,12 +119,31 @@ def _workload(step: Workload) -> str:
     return f'"{step.name}": {ops[step.op]} {block} {step.pattern}, {step.depth} at a time, {", ".join(limits)}'
 
 
+def fault_words(step: Fault) -> str:
+    """What is broken, where, and how badly: "loss w2k3/3A_iSCSI, 0.1 % of the frames it sends"."""
+    return f"{step.kind.replace('_', ' ')} {step.place}{_strength(step)}"
+
+
 def _strength(step: Fault) -> str:
-    if step.extra_ns is not None:
-        return f" +{format_duration(step.extra_ns)}"
+    way = {None: "", "in": " that come to it", "out": " it sends"}[step.direction]
+    words = []
+    if step.share is not None:
+        words.append(f", {step.share * 100:.4g} % of the frames{way}")
+    elif step.direction is not None:
+        words.append(f", the frames{way}")
+    if step.kind == "jitter" and step.extra_ns is not None:
+        words.append(f", up to {format_duration(step.extra_ns)}")
+    elif step.extra_ns is not None:
+        words.append(f" +{format_duration(step.extra_ns)}")
+    if step.delay_ns is not None:
+        words.append(f", {format_duration(step.delay_ns)} late")
     if step.rate_bits_per_s is not None:
-        return f" to {format_rate(step.rate_bits_per_s)}"
-    return " (link light stays on)" if step.carrier else ""
+        words.append(f" to {format_rate(step.rate_bits_per_s)}")
+    if step.limit_bytes is not None:
+        words.append(f", {format_size(step.limit_bytes)} each way")
+    if step.carrier:
+        words.append(" (link light stays on)")
+    return "".join(words)
 
 
 def _within(step: Drain | Rebalance | RequestLogout) -> str:

@@ -1,10 +1,8 @@
 """What a scenario does, step after step: the applet's buttons, the workloads, the faults and what is expected of them.
 
-One table per step, told apart by `do`. A step that may break something (`fault`) names the place; which places a kind
-of fault wants stands in the table `FAULT_PLACES`.
+One table per step, told apart by `do`. What can be broken, and where, stands in `fault_step`.
 """
 
-from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -20,6 +18,7 @@ from harness.array_steps import (
     Undrain,
 )
 from harness.checks_model import Check
+from harness.fault_step import Fault
 from harness.fields import (
     ChapText,
     DurationNs,
@@ -27,37 +26,12 @@ from harness.fields import (
     Label,
     Listing,
     OfferedSecret,
-    RateBitsPerS,
     Share,
     SizeBytes,
 )
 from harness.io_step import MAX_BLOCK_BYTES, SingleIo
 from harness.policy_step import SetPolicy
 from harness.step_base import HostStep, Step, VolumeStep
-from target.faults import ArrayFault, FaultName
-
-FaultKind = Literal[
-    "link_down",
-    "blackhole",
-    "latency",
-    "rate",
-    "portal_down",
-    "array_kill",
-    "host_reboot",
-    "busy",
-    "task_set_full",
-    "reservation_conflict",
-    "check_condition",
-    "medium_error",
-    "write_error",
-    "late",
-    "stalled",
-    "slow",
-    "silent",
-    "no_login",
-    "out_of_resources",
-    "redirect_to_dead",
-]
 
 
 class Discover(HostStep):
@@ -172,105 +146,6 @@ class Stop(Step):
 
     do: Literal["stop"]
     name: Label
-
-
-FAULT_PLACES: Mapping[FaultKind, tuple[tuple[str, ...], str | None]] = {
-    # kind: (keys of which exactly one names the place, key of its strength)
-    "link_down": (("nic", "portal"), None),
-    "blackhole": (("nic", "portal"), None),
-    "latency": (("nic", "portal"), "extra"),
-    "rate": (("nic", "portal"), "rate"),
-    "portal_down": (("portal",), None),
-    "array_kill": ((), None),
-    "host_reboot": (("host",), None),
-}
-"""Faults of cables, interfaces and machines. The others are the array's own: `target.faults` knows their places."""
-
-
-class Fault(Step):
-    """Break something; `heal` mends it."""
-
-    do: Literal["fault"]
-    kind: FaultKind
-    nic: str | None = None
-    """"host/nic", such as "w2k3/3A_iSCSI"."""
-    portal: Ip | None = None
-    host: Label | None = None
-    carrier: bool = False
-    """link_down only. false: the cable is out and the ends see it; true: the link light stays on, frames are lost."""
-    extra_ns: DurationNs | None = Field(default=None, alias="extra")
-    """latency: added to every frame; slow: to every command."""
-    rate_bits_per_s: RateBitsPerS | None = Field(default=None, alias="rate")
-    """rate only: what the link has left."""
-    volume: Label | None = None
-    """Of the array's own faults: one volume only."""
-    lba: Annotated[int, Field(ge=0)] | None = None
-    blocks: PositiveInt | None = None
-    """medium_error, write_error: so many blocks from lba on cannot be read, or written."""
-    to: Ip | None = None
-    """redirect_to_dead only: the address logins are redirected to, where nobody answers."""
-    sense: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]/[0-9A-Fa-f]{2}/[0-9A-Fa-f]{2}$")] | None = None
-    """check_condition only: key, ASC and ASCQ, such as "5/25/00"."""
-    count: PositiveInt | None = None
-    """check_condition, late: how many commands meet it; without it all do until it is healed."""
-    op: Literal["read", "write"] | None = None
-    """late, slow: commands that read or write blocks only; without it all."""
-    name: Label | None = None
-    """To heal it by; without it kind and place, such as "link_down w2k3/3A_iSCSI"."""
-
-    @model_validator(mode="after")
-    def _place_of_kind(self) -> Self:
-        given = {
-            "nic": self.nic,
-            "portal": self.portal,
-            "host": self.host,
-            "extra": self.extra_ns,
-            "rate": self.rate_bits_per_s,
-            "volume": self.volume,
-            "lba": self.lba,
-            "blocks": self.blocks,
-            "to": self.to,
-            "sense": self.sense,
-            "count": self.count,
-            "op": self.op,
-        }
-        if self.kind not in FAULT_PLACES:
-            self._refuse(key for key in ("nic", "host", "rate") if given[key] is not None)
-            assert self.array_fault is not None
-            return self
-        places, strength = FAULT_PLACES[self.kind]
-        if places and sum(given[key] is not None for key in places) != 1:
-            raise ValueError(f'a fault of kind "{self.kind}" wants {" or ".join(places)}')
-        if strength is not None and given[strength] is None:
-            raise ValueError(f'a fault of kind "{self.kind}" wants {strength}')
-        self._refuse(key for key, value in given.items() if value is not None and key not in (*places, strength))
-        return self
-
-    def _refuse(self, stray: Iterable[str]) -> None:
-        found = list(stray)
-        if "carrier" in self.model_fields_set and self.kind != "link_down":
-            found.append("carrier")
-        if found:
-            raise ValueError(f'a fault of kind "{self.kind}" has no {" and no ".join(found)}')
-
-    @property
-    def array_fault(self) -> ArrayFault | None:
-        """The array's own fault; None when it is one of cables, interfaces or machines. Raises FaultError."""
-        if self.kind in FAULT_PLACES:
-            return None
-        name = FaultName(self.kind.replace("_", "-"))
-        place = (self.portal, self.volume, self.lba, self.blocks, self.to, self.sense, self.count, self.op)
-        return ArrayFault(name, *place, self.extra_ns)
-
-    @property
-    def place(self) -> str:
-        """Where it strikes: "host/nic", a portal's address, a host, a volume, or the array."""
-        return self.nic or self.portal or self.host or self.volume or "array"
-
-    @property
-    def fault_name(self) -> str:
-        """The name `heal` knows it by."""
-        return self.name or f"{self.kind} {self.place}"
 
 
 class Heal(Step):

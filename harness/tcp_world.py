@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from harness.array import group_config
 from harness.array_site import ArraySite
 from harness.check.suite import Oracles, store_maker
+from harness.fault_step import Fault
 from harness.scenario import Scenario
-from harness.steps import Fault
 from harness.world import ArraysOwn, Shared, SocketLine, WorldError, WorldFault
 from initiator_model.connector import Connector
 from initiator_model.link import endpoint

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from harness.array_site import ArraySite
-from harness.steps import Fault
+from harness.fault_step import Fault
 from initiator_model.connector import Connector
 from sim.rng import Stream
 from target.faults import ArrayFault

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from initiator_model import budgets
 from initiator_model.dsm import Dsm
 from initiator_model.errors import Action, ErrorTable, doubts_access, may_have_run, words
 from initiator_model.errors.msdsm import MSDSM
@@ -48,16 +49,8 @@ from initiator_model.timers import SECOND_NS, Timers
 from iscsi.constants import ScsiStatus
 from iscsi.port_groups import AccessState
 
-__all__ = ["ATTEMPTS_MAX", "Dispatcher", "PathIo"]
+__all__ = ["Dispatcher", "PathIo"]
 
-ATTEMPTS_MAX: Final = 64
-"""Attempts at one logical I/O, all causes together. Beyond it the last error is final."""
-
-CHANGES_MAX: Final = 512
-"""Attempts at one logical I/O that met an array changing over: it may take 255 s, and is asked every second."""
-
-_COUNTED: Final = (Action.RETRY, Action.RETRY_HERE, Action.REQUEUE)
-_UNCOUNTED: Final = (Action.RETRY_UNCOUNTED, Action.REQUEUE)
 _OK: Final = Outcome.OK  # an enum's attribute is slow to look up
 _COMPLETED: Final = CompletionKind.COMPLETED
 _GOOD: Final = int(ScsiStatus.GOOD)
@@ -262,12 +255,13 @@ class Dispatcher:
     def _tried_again(self, io: LogicalIo, path: Path, generation: int, action: Action, completion: Completion) -> bool:
         """Start or schedule the next attempt; False when there is to be none."""
         timers = self.timers
-        io.uncounted += action in _UNCOUNTED
-        io.changes += action is Action.RETRY_UNCOUNTED
-        if io.attempts - io.uncounted >= ATTEMPTS_MAX or io.changes >= CHANGES_MAX:
+        if not budgets.count(io, action):
             return False
-        if action in _COUNTED:
-            action = self._counted(io, path, generation, action, completion)
+        if budgets.used_up(io, action, timers):
+            action = self.errors.exhausted
+            if action is Action.FAILOVER and generation == path.generation:
+                io.retries = io.requeues = 0  # the next path begins anew
+                self.path_failed(path, words(completion))
         match action:
             case Action.RETRY_SAME_PATH | Action.RETRY_HERE:
                 self._send_again(io, path)
@@ -284,22 +278,6 @@ class Dispatcher:
             case _:
                 return False
         return True
-
-    def _counted(self, io: LogicalIo, path: Path, generation: int, action: Action, completion: Completion) -> Action:
-        """The same action while there are tries left; then what the stack makes of a request that has used them up."""
-        timers = self.timers
-        if action is Action.REQUEUE:
-            io.requeues += 1
-            left = io.requeues * timers.requeue_ns <= timers.requeue_patience_ns
-        else:
-            io.retries += 1
-            left = io.retries <= timers.retries
-        if left:
-            return action
-        if self.errors.exhausted is Action.FAILOVER and generation == path.generation:
-            io.retries = io.requeues = 0  # the next path begins anew
-            self.path_failed(path, words(completion))
-        return self.errors.exhausted
 
     def _refuse(self, io: LogicalIo) -> None:
         if self._refusing:

@@ -24,7 +24,7 @@ class Loss:
 
     ``isid`` and ``label`` tell whose it was. ``at_s`` is the loop time from which nothing was sent on it any more;
     ``seen`` is True when the target ended it itself (a FIN or a reset of its), and so knows. ``kept_s`` is the
-    negotiated DefaultTime2Wait + DefaultTime2Retain.
+    negotiated DefaultTime2Wait + DefaultTime2Retain; what an Async Message announces instead is not looked at.
     """
 
     isid: bytes

@@ -75,6 +75,10 @@ class Profile:
         """A copy with some timers replaced; see `Timers.overridden`."""
         return replace(self, timers=self.timers.overridden(overrides))
 
+    def with_digests(self) -> Profile:
+        """A copy that insists on CRC32C of headers and data (RFC 7143 13.1), as an administrator may tick it."""
+        return replace(self, offered=replace(self.offered, header_digest=("CRC32C",), data_digest=("CRC32C",)))
+
 
 _MICROSOFT_ISID: Final = bytes.fromhex("40000137")
 _OPEN_ISCSI_ISID: Final = bytes.fromhex("00023d00")  # OUI format, 00-02-3d, which ESXi's initiator has, too

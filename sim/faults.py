@@ -10,6 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from sim.net.host import Host
+from sim.net.impairment import (
+    Clog,
+    Corruption,
+    Darkness,
+    Direction,
+    FrameLoss,
+    Impairment,
+    Jitter,
+    QueueLimit,
+    Reordering,
+)
 from sim.net.nic import Nic
 
 
@@ -68,18 +79,83 @@ class LinkDown(Fault):
             self.nic.stop_swallowing()
 
 
-class Blackhole(Fault):
-    """Everything to and from an interface disappears, silently."""
+class CableFault(Fault):
+    """An impairment of an interface's cable: of what comes to the NIC, of what it sends, or (None) of both."""
 
-    def __init__(self, nic: Nic) -> None:
+    def __init__(self, nic: Nic, impairment: Impairment, direction: Direction | None) -> None:
         super().__init__()
         self.nic = nic
+        self.impairment = impairment
+        self.directions = tuple(Direction) if direction is None else (direction,)
 
     def _apply(self) -> None:
-        self.nic.swallow()
+        for direction in self.directions:
+            self.nic.impair(direction, self.impairment)
 
     def _heal(self) -> None:
-        self.nic.stop_swallowing()
+        for direction in self.directions:
+            self.nic.mend(direction, self.impairment)
+
+
+class Blackhole(CableFault):
+    """Everything to and from an interface disappears, silently, or only what goes one way."""
+
+    def __init__(self, nic: Nic, direction: Direction | None = None) -> None:
+        super().__init__(nic, Darkness(), direction)
+
+
+class Loss(CableFault):
+    """Each frame is lost with the probability `share`: a bad plug, a worn cable."""
+
+    def __init__(self, nic: Nic, share: float, direction: Direction | None = None) -> None:
+        super().__init__(nic, FrameLoss(_share(nic, share)), direction)
+
+
+class Corrupt(CableFault):
+    """A `share` of the frames arrives with a changed byte that TCP's checksum does not notice; iSCSI's digests do."""
+
+    def __init__(self, nic: Nic, share: float, direction: Direction | None = None) -> None:
+        super().__init__(nic, Corruption(_share(nic, share)), direction)
+
+
+class Reorder(CableFault):
+    """A `share` of the frames comes `delay_ns` after its turn."""
+
+    def __init__(self, nic: Nic, share: float, delay_ns: int, direction: Direction | None = None) -> None:
+        if delay_ns < 1:
+            raise ValueError(f"{nic.label}: a frame that comes late is late by more than 0 ns, not {delay_ns}")
+        super().__init__(nic, Reordering(_share(nic, share), delay_ns), direction)
+
+
+class JitterFault(CableFault):
+    """Every segment takes up to `extra_ns` longer, at random; their order stays."""
+
+    def __init__(self, nic: Nic, extra_ns: int, direction: Direction | None = None) -> None:
+        if extra_ns < 1:
+            raise ValueError(f"{nic.label}: jitter is more than 0 ns, not {extra_ns}")
+        super().__init__(nic, Jitter(extra_ns), direction)
+
+
+class ShortQueue(CableFault):
+    """What waits for the cable, each way, is at most `limit_bytes`; frames beyond that are dropped."""
+
+    def __init__(self, nic: Nic, limit_bytes: int, direction: Direction | None = None) -> None:
+        if limit_bytes < 1:
+            raise ValueError(f"{nic.label}: a queue has room for 1 byte at least, not {limit_bytes}")
+        super().__init__(nic, QueueLimit(limit_bytes), direction)
+
+
+class ClogFault(CableFault):
+    """Nothing arrives, and nothing is lost: when it is healed, all that was held comes at once, in order."""
+
+    def __init__(self, nic: Nic, direction: Direction | None = None) -> None:
+        super().__init__(nic, Clog(), direction)
+
+
+def _share(nic: Nic, share: float) -> float:
+    if not 0 < share <= 1:
+        raise ValueError(f"{nic.label}: expected a share of the frames above 0 and at most 1, not {share}")
+    return share
 
 
 class Latency(Fault):

@@ -79,20 +79,20 @@ class Execution:
 
     def _queue(self, gate: Flush, command: ScsiCommand, size_bytes: int, connection: Allegiance, run: Run) -> None:
         """The command waits for its turn. One that finds no room for its data ends TASK SET FULL (SAM-5 5.3.1)."""
-        task = WaitingTurn(command, connection, size_bytes)
-        if not self._waiting.put_turn(task):
-            self._release(command)
-            respond(connection, command, _QUEUE_FULL, 0, 0)
-            return
 
         def done(error: OSError | None) -> None:
             if self._waiting.get(command.itt) is not task:
-                return  # something has ended it meanwhile
+                return  # another that was let go before it has ended it
             self._waiting.forget(command.itt)
             run(task.connection)
             task.connection.wake()
 
-        gate.on_done(done)
+        task = WaitingTurn(command, connection, size_bytes, lambda: gate.forget(done))
+        if self._waiting.put_turn(task):
+            gate.on_done(done)
+        else:
+            self._release(command)
+            respond(connection, command, _QUEUE_FULL, 0, 0)
 
     def _execute(self, command: ScsiCommand, cdb: bytes, data_out: bytes, connection: Allegiance, moved: int) -> None:
         """Execute and answer. The command's place in the window opens before its response tells MaxCmdSN."""

@@ -40,6 +40,11 @@ class Flush:
         """Call ``done`` when it has ended, in the order of these calls."""
         self._waiters.append(done)
 
+    def forget(self, done: Done) -> None:
+        """Call ``done`` no more; nothing when it has been called, or never was to be."""
+        if done in self._waiters:
+            self._waiters.remove(done)
+
     def end(self, error: OSError | None) -> None:
         """It has ended; for whoever runs it."""
         waiters, self._waiters = self._waiters, []

@@ -68,11 +68,15 @@ class WaitingAnswer:
 
 @dataclass(slots=True)
 class WaitingTurn:
-    """A command whose data (``size_bytes``) is here, and which the disk has not taken up yet; see `target.holds`."""
+    """A command whose data (``size_bytes``) is here, and which the disk has not taken up yet; see `target.holds`.
+
+    ``leave`` is called when it waits no longer, so that what it waited for does not keep it.
+    """
 
     command: ScsiCommand
     connection: Allegiance
     size_bytes: int
+    leave: Callable[[], None]
 
 
 WaitingTask = WaitingWrite | WaitingTurn | WaitingAnswer
@@ -153,7 +157,9 @@ class WaitingTasks:
 
     def forget(self, itt: int) -> None:
         """The task waits no longer."""
-        del self._tasks[itt]
+        task = self._tasks.pop(itt)
+        if isinstance(task, WaitingTurn):
+            task.leave()
         self._suspended.pop(itt, None)
         self._withdraw(itt)
 

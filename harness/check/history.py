@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from harness.sectors import Run, runs_of
+from harness.sectors import RecentWrites, Run
 
 __all__ = ["Ending", "History", "Operation", "Ticks"]
 
@@ -100,6 +100,7 @@ class History:
         """Told once when an I/O meets another one under way at a block that one of them writes."""
         self._ticks = ticks
         self._open: dict[int, Operation] = {}
+        self._recent = RecentWrites(block_size)
 
     def invoke(self, number: int, host: str, is_write: bool, lba: int, blocks: int) -> Operation:
         """An I/O is handed to the disk."""
@@ -120,6 +121,10 @@ class History:
                 self._open.clear()
                 return
 
+    def data_of(self, operation: Operation) -> bytes:
+        """What a write puts into its blocks."""
+        return self._recent.stamped(operation.number, operation.lba, operation.blocks)
+
     def end(self, operation: Operation, ending: Ending, via: str = "", data: bytes | None = None) -> None:
         """It has come back; ``data`` is what an ok read returned."""
         self._open.pop(operation.number, None)
@@ -128,7 +133,7 @@ class History:
         operation.ending = ending
         operation.via = via
         if data is not None:
-            operation.seen = runs_of(data, operation.lba, self.block_size)
+            operation.seen = self._recent.runs_of(data, operation.lba)
 
     @property
     def written(self) -> list[tuple[int, int]]:

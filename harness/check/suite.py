@@ -20,8 +20,8 @@ from harness.check.streams import StreamWatch
 from harness.check.wire.logins import Logins
 from harness.check.wire.watch import WireWatch
 from harness.expectations import Judgement
+from harness.fault_step import Fault
 from harness.scenario import Scenario
-from harness.steps import Fault
 from target.store import MemoryStore
 
 __all__ = ["ORACLES", "Oracles", "store_maker"]

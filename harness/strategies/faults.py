@@ -36,7 +36,12 @@ def fault_schedules(
 
 def _faults_of(topology: Topology, kinds: Sequence[str] | None) -> list[SwarmFault]:
     redirecting = topology.tables["array"]["kind"] == "equallogic"
-    possible = [fault for fault in FAULTS if redirecting or not fault.redirecting_only]
+    digests = all(host.get("digests", False) for host in topology.tables["hosts"])
+    possible = [
+        fault
+        for fault in FAULTS
+        if (redirecting or not fault.redirecting_only) and (digests or not fault.wants_digests)
+    ]
     if kinds is None:
         return possible
     for kind in kinds:
@@ -44,7 +49,7 @@ def _faults_of(topology: Topology, kinds: Sequence[str] | None) -> list[SwarmFau
             raise ValueError(f"no kind of fault {kind!r}{did_you_mean(kind, BY_KIND)}")
     chosen = [fault for fault in possible if fault.kind in kinds]
     if not chosen:
-        raise ValueError(f"kinds={list(kinds)}: none of them can strike an array without a group address")
+        raise ValueError(f"kinds={list(kinds)}: none of them can strike these machines (docs/testing-your-own.md)")
     return chosen
 
 

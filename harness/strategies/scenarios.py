@@ -17,7 +17,7 @@ from harness.strategies.topologies import topologies
 from harness.swarm.drawing import expectation, logins
 from harness.swarm.fault_table import BY_KIND, Cost
 from harness.swarm.policies import policy_step
-from harness.swarm.topology import Topology
+from harness.swarm.topology import DrawnHost, Topology
 from harness.units import parse_duration
 
 __all__ = ["scenarios"]
@@ -38,8 +38,8 @@ def scenarios(
 
     ``topology`` fixes the machines, or how they are drawn (None: `topologies()`). ``faults`` and ``workload`` are the
     steps of the break phase, each with its `at`: a strategy, a function of the topology that makes one (such as
-    ``partial(fault_schedules, kinds=["link_down"], at_most=1)``), or fixed steps. ``fencing`` is the `fencing` of every
-    host. I/O has to end well, unless a fault is there that makes the array refuse it, or a machine go away. Drawing
+    ``partial(fault_schedules, kinds=["link_down"], at_most=1)``), or fixed steps. ``fencing`` is the `fencing` of
+    hosts that have multipath, and their volumes to themselves. I/O has to end well, unless a fault is there that makes the array refuse it, or a machine go away. Drawing
     raises ScenarioError for parts that do not fit together.
     """
     return _scenarios(topology if topology is not None else topologies(), faults, workload, fencing)
@@ -61,7 +61,10 @@ def _scenarios(
     if may_fail:  # the disk itself may be gone
         work = tuple({**step, "may_be_refused": True} if step["do"] == "io" else step for step in work)
     policies = [policy_step(Drawn(draw), *disk) for disk in _disks(machines) if draw(st.booleans())]
-    hosts = [{**host, "fencing": fence} for host in machines.tables["hosts"]]
+    hosts = [
+        {**host, "fencing": fence} if _may_fence(machines, row) else host
+        for host, row in zip(machines.tables["hosts"], machines.hosts, strict=True)
+    ]
     return scenario_from(
         {
             "name": NAME,
@@ -91,8 +94,15 @@ def _cost(step: dict[str, Any]) -> Cost:
     return Cost.IO if row is None else row.cost
 
 
-def _disks(topology: Topology) -> list[tuple[Any, str]]:
+def _disks(topology: Topology) -> list[tuple[DrawnHost, str]]:
     return [(host, volume) for host in topology.hosts if host.multipath for volume in host.volumes]
+
+
+def _may_fence(topology: Topology, host: DrawnHost) -> bool:
+    """Fences of one host strike the others at its volumes, and without a second path there is nothing to fence."""
+    return host.multipath and not any(
+        volume in other.volumes for other in topology.hosts if other is not host for volume in host.volumes
+    )
 
 
 def _at_ns(step: dict[str, Any]) -> int:

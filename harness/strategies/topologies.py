@@ -63,19 +63,22 @@ def _shape(paths: int | None, portals: int | None, profiles: Sequence[str] | Non
 @st.composite
 def _topologies(draw: DrawFn, hosts: int | None, shape: Shape) -> Topology:
     number = draw(st.integers(1, 2)) if hosts is None else hosts
-    redirecting, alua, chap, shared = not draw(st.booleans()), *(draw(st.booleans()) for _ in range(3))
+    listed, alua, chap, digests, shared = (draw(st.booleans()) for _ in range(5))
     chance: Any = Drawn(draw)
     on = Switches(
         hosts=number,
-        redirecting=redirecting,
+        redirecting=not listed,
         alua=alua,
         chap=chap,
+        digests=digests,
         short_timers=True,
         patient=True,
         # The swarm has a volume for each of two hosts.
         shared_volume=number > 2 or (number == 2 and shared),
         large_blocks=False,
+        deep_queues=False,
         kinds=(),
+        fencing="none",
         flap=False,
         operations=(),
         policy_changes=False,

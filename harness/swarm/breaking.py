@@ -6,7 +6,7 @@ last heal is the end of the phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from harness.swarm.switches import Switches
 from harness.swarm.topology import DrawnHost, Topology
 from sim.rng import Stream, stream
 
-__all__ = ["BEGIN_MS", "BreakPhase", "break_phase_of", "fault_step"]
+__all__ = ["BEGIN_MS", "BreakPhase", "Timed", "break_phase_of", "fault_step", "in_order"]
 
 Tables = dict[str, Any]
 Timed = tuple[int, Tables]
@@ -37,9 +37,9 @@ _SERVES: Final = ("active-optimized", "active-non-optimized")
 
 @dataclass(frozen=True, slots=True)
 class BreakPhase:
-    """The steps in the order of their times, and the kinds of faults among them."""
+    """The steps with their times, in order, and the kinds of faults among them."""
 
-    steps: tuple[Tables, ...]
+    timed: tuple[Timed, ...]
     kinds: tuple[SwarmFault, ...]
     length_ms: int
 
@@ -60,8 +60,12 @@ def break_phase_of(seed: int, on: Switches, topology: Topology) -> BreakPhase:
     timed += _reboot(stream(seed, "swarm:reboot"), on, topology, timed)
     if any(step.get("kind") == "host_reboot" for _, step in timed):
         kinds.append(BY_KIND["host_reboot"])
-    timed.sort(key=lambda event: event[0])  # stable: at one time in the order drawn
-    return BreakPhase(tuple(step | {"at": f"{at_ms}ms"} for at_ms, step in timed), tuple(kinds), length_ms)
+    return BreakPhase(tuple(in_order(timed)), tuple(kinds), length_ms)
+
+
+def in_order(timed: Iterable[Timed]) -> list[Timed]:
+    """By their times; at one time in the order given."""
+    return sorted(timed, key=lambda event: event[0])
 
 
 # -- faults ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from harness.load import scenario_from
 from harness.scenario import Scenario
-from harness.swarm.breaking import BreakPhase, break_phase_of
+from harness.swarm.breaking import BEGIN_MS, BreakPhase, Timed, break_phase_of, in_order
 from harness.swarm.fault_table import Cost
 from harness.swarm.policies import policy_step
 from harness.swarm.switches import Switches, switches_of
@@ -25,11 +25,18 @@ IOS_AFTER: Final = 24
 BACK_WITHIN: Final = "15min"
 """How long a path may take to come back: longer than any timer of any profile."""
 SLOW_BYTES: Final = 256 << 10
-MAX_BYTES: Final = 2 << 20
+MAX_BYTES: Final = 1 << 20
 """What one workload may have under way, with faults that make data late and without them."""
+
+BURST_AHEAD_MS: Final = 40
+"""So long before an event large blocks may begin to flow."""
 
 _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
 _LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
+LARGE: Final = 32 << 10
+"""From here on twice the block is half as many I/Os: they say nothing more, and cost as much as all the rest."""
+_DEPTHS: Final = (1, 2, 4, 8, 16, 32)
+_DEEP: Final = (32, 200, 250)
 _SMALL_BLOCK: Final = "512B"
 _SIZES: Final = {"512B": 512, **{f"{kib}KiB": kib << 10 for kib in (4, 8, 16, 64, 128, 256)}}
 
@@ -40,11 +47,12 @@ def swarm_scenario(seed: int) -> Scenario:
     topology = topology_of(seed, on)
     phase = break_phase_of(seed, on, topology)
     work = list(_workloads(seed, on, topology, phase))
+    bursts = list(_bursts(seed, work, phase))
     steps = [
         *logins(topology),
         *_policies(seed, topology),
-        *work,
-        *phase.steps,
+        *(step for step in work if not _is_large(step)),
+        *(step | {"at": f"{at_ms}ms"} for at_ms, step in in_order([*phase.timed, *bursts])),
         *_until_whole(topology),
         *({"do": "stop", "name": step["name"]} for step in work),
         *_after(topology),
@@ -90,6 +98,7 @@ def _workloads(seed: int, on: Switches, topology: Topology, phase: BreakPhase) -
     for number, (host, volume) in enumerate(each, start=1):
         rng = stream(seed, f"swarm:workload {number}")
         block = _block(rng, on, topology, volume)
+        count = max(20, min(ios, ios * LARGE // _SIZES[block]))
         most = (SLOW_BYTES if slow else MAX_BYTES) // _SIZES[block]
         yield {
             "do": "workload",
@@ -98,14 +107,29 @@ def _workloads(seed: int, on: Switches, topology: Topology, phase: BreakPhase) -
             "volume": volume,
             **_mix(rng),
             "block": block,
-            "depth": max(1, min(rng.pick((1, 2, 4, 8, 16, 32)), most)),
+            "depth": max(1, min(rng.pick(_DEEP if on.deep_queues else _DEPTHS), most)),
             "pattern": rng.pick(("random", "random", "sequential")),
             "region": rng.pick(("256KiB", "256KiB", "1MiB", "4MiB")),
-            "ios": ios,
+            "ios": count,
             # Most of it within the phase, whatever stands still meanwhile.
-            "iops": max(5, ios * 1000 * rng.pick((1, 2, 4)) // phase.length_ms),
+            "iops": max(5, count * 1000 * rng.pick((1, 2, 4)) // phase.length_ms),
             "background": True,
         }
+
+
+def _is_large(step: Tables) -> bool:
+    return _SIZES[step["block"]] > LARGE
+
+
+def _bursts(seed: int, work: list[Tables], phase: BreakPhase) -> Iterator[Timed]:
+    """Large blocks go as fast as they can from shortly before something happens, which then finds data under way."""
+    rng = stream(seed, "swarm:bursts")
+    moments = [at_ms for at_ms, _ in phase.timed] or [BEGIN_MS]
+    for step in work:
+        if _is_large(step):
+            at_ms = max(BEGIN_MS, rng.pick(moments) - rng.below(BURST_AHEAD_MS))
+            del step["iops"]
+            yield at_ms, step | {"may_be_refused": True}  # its disk may have gone
 
 
 def _mix(rng: Stream) -> Tables:

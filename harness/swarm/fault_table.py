@@ -12,9 +12,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
-from harness.steps import FaultKind
+from harness.fault_step import FaultKind
 
-__all__ = ["FAULTS", "NOBODY_THERE", "Cost", "Place", "SwarmFault"]
+__all__ = ["FAULTS", "NOBODY_THERE", "NOT_DRAWN", "Cost", "Place", "SwarmFault"]
 
 NOBODY_THERE: Final = "192.168.51.250"
 """An address of the storage network that no machine has."""
@@ -22,6 +22,10 @@ NOBODY_THERE: Final = "192.168.51.250"
 
 _ASKED_AGAIN_MS: Final = 200
 """Some hosts ask a busy array every two milliseconds, for each I/O: more of it is only more of the same."""
+
+_NOT_GIVEN_UP_MS: Final = 300
+"""What a clog holds is delivered when it is over: before any host has given it up, or it would be a ghost."""
+_EITHER_WAY: Final = (None, "in", "out")
 
 
 class Place(Enum):
@@ -55,19 +59,46 @@ class SwarmFault:
     """It is about redirects, so it wants an array that redirects."""
     longest_ms: int | None = None
     """How long it may last at most; None: as long as the phase."""
+    wants_digests: bool = False
+    """It damages data in a way that only digests are sure to see."""
     slows: bool = False
     """Data arrive late. So few may be under way that none arrives after its host has given it up (docs/modeled.md, "A
     ghost write")."""
 
 
+NOT_DRAWN: Final[tuple[FaultKind, ...]] = ("stalled",)
+"""It holds writes, too: see `late` below."""
+
 FAULTS: Final = (
     SwarmFault("link_down", Place.NIC_OR_PORTAL, settings={"carrier": (False, True)}),
-    SwarmFault("blackhole", Place.NIC_OR_PORTAL),
+    SwarmFault("blackhole", Place.NIC_OR_PORTAL, settings={"direction": _EITHER_WAY}),
     SwarmFault("latency", Place.NIC_OR_PORTAL, settings={"extra": ("200us", "2ms", "10ms")}, slows=True),
     SwarmFault("rate", Place.NIC_OR_PORTAL, settings={"rate": ("100Mbit", "300Mbit")}, slows=True),
+    SwarmFault(
+        "loss", Place.NIC_OR_PORTAL, settings={"share": (0.001, 0.01, 0.05), "direction": _EITHER_WAY}, slows=True
+    ),
+    SwarmFault(
+        "reorder",
+        Place.NIC_OR_PORTAL,
+        settings={"share": (0.01, 0.1), "delay": ("50us", "1ms"), "direction": _EITHER_WAY},
+        slows=True,
+    ),
+    SwarmFault("jitter", Place.NIC_OR_PORTAL, settings={"extra": ("50us", "1ms")}, slows=True),
+    SwarmFault(
+        "corrupt",
+        Place.NIC_OR_PORTAL,
+        settings={"share": (0.001, 0.01), "direction": _EITHER_WAY},
+        slows=True,
+        wants_digests=True,
+    ),
+    SwarmFault("queue_limit", Place.NIC_OR_PORTAL, settings={"limit": ("16KiB", "64KiB")}, slows=True),
+    SwarmFault(
+        "clog", Place.NIC_OR_PORTAL, settings={"direction": _EITHER_WAY}, longest_ms=_NOT_GIVEN_UP_MS, slows=True
+    ),
     SwarmFault("portal_down", Place.PORTAL),
     SwarmFault("silent", Place.PORTAL),
     SwarmFault("no_login", Place.VOLUME_OR_ARRAY),
+    SwarmFault("out_of_resources", Place.VOLUME_OR_ARRAY),
     SwarmFault("redirect_to_dead", Place.VOLUME_OR_ARRAY, settings={"to": (NOBODY_THERE,)}, redirecting_only=True),
     SwarmFault("array_kill", Place.ARRAY),
     SwarmFault("host_reboot", Place.HOST, Cost.IO),
@@ -81,6 +112,10 @@ FAULTS: Final = (
         {"sense": ("6/29/00", "6/2A/01", "B/00/00", "4/44/00", "5/25/00", "2/04/01"), "count": (None, 1, 5, 20)},
     ),
     SwarmFault("medium_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
+    SwarmFault("write_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
+    # Reads alone: a write that is executed late is a ghost, and that no host fences it off is as it should be.
+    SwarmFault("late", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": ("read",), "count": (None, 1, 5)}),
+    SwarmFault("slow", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": ("read",), "extra": ("20ms", "500ms", "2500ms")}),
 )
 
 BY_KIND: Final = MappingProxyType({fault.kind: fault for fault in FAULTS})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.array_steps import AccessState, ControllerFailover, Drain, Drop, Rebalance, RequestLogout
+from harness.fault_step import Fault
 from harness.policy_step import SetPolicy
 from harness.scenario import FixedPlacement, Scenario
-from harness.steps import Fault, Workload
+from harness.steps import Workload
 
 __all__ = ["features_of"]
 
@@ -29,6 +30,7 @@ def _machines(scenario: Scenario) -> Iterator[str]:
         yield "fixed" if isinstance(array.placement, FixedPlacement) else array.placement
     yield from ("ALUA" for _ in [array.alua] if array.alua is not None)
     yield from ("CHAP" for volume in array.volumes for rule in volume.access if rule.chap is not None)
+    yield from ("digests" for host in scenario.hosts if host.digests)
     yield from (host.profile for host in scenario.hosts)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from harness.steps import FaultKind
+from harness.fault_step import FaultKind
 from harness.swarm.fault_table import FAULTS, Cost
 from sim.rng import stream
 
@@ -28,6 +28,7 @@ class Switches:
     """The array has a group address; else it lists its portals."""
     alua: bool
     chap: bool
+    digests: bool
     short_timers: bool
     """A failover takes seconds of virtual time, not a minute."""
     patient: bool
@@ -35,8 +36,12 @@ class Switches:
     shared_volume: bool
     """Several hosts work on one volume."""
     large_blocks: bool
+    deep_queues: bool
+    """More I/Os may be under way than the array's command window holds."""
     kinds: tuple[FaultKind, ...]
     """Faults that may be drawn; none: a run without faults but for what follows."""
+    fencing: str
+    """What hosts do about writes that were under way on a lost path."""
     flap: bool
     """Several NICs or portals go down one by one and come back in another order."""
     operations: tuple[str, ...]
@@ -48,24 +53,30 @@ def switches_of(seed: int) -> Switches:
     rng = stream(seed, "swarm:switches")
     hosts = 2 if rng.chance(0.25) else 1
     redirecting = rng.chance(0.8)
+    digests = rng.chance(0.3)
     harmless = rng.chance(0.7)  # faults that cost time alone: then nothing may fail, which is the sharper demand
     kinds = [
         fault.kind
         for fault in FAULTS
-        if rng.chance(0.45)
+        if rng.chance(0.4)
         and (fault.cost is Cost.TIME or not harmless)
         and (redirecting or not fault.redirecting_only)
+        and (digests or not fault.wants_digests)
     ]
     return Switches(
         hosts=hosts,
         redirecting=redirecting,
         alua=rng.chance(0.1),
         chap=rng.chance(0.1),
+        digests=digests,
         short_timers=rng.chance(0.8),
-        patient=rng.chance(0.75),
+        # Faults that cost I/O may fail a path whose session works; a disk that is removed then is not found again.
+        patient=rng.chance(0.65) or not harmless,
         shared_volume=hosts > 1 and rng.chance(0.5),
         large_blocks=rng.chance(0.25),
+        deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
+        fencing=rng.pick(("wait", "lun-reset", "preempt-and-abort")) if rng.chance(0.15) else "none",
         flap=rng.chance(0.25),
         operations=tuple(name for name in OPERATIONS if rng.chance(0.2)),
         policy_changes=rng.chance(0.3),

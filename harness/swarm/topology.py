@@ -27,6 +27,8 @@ _PORTALS: Final = (1, 2, 2, 2, 3, 3, 4)
 """How many there are, each number as often as it is likely; the same below."""
 _NICS: Final = (1, 2, 2, 2, 2, 3)
 _NIC_NAMES: Final = "abcdefgh"
+_SLOW_RATES: Final = ("100Mbit", "1Gbit")
+"""With large blocks: a cable that fails then finds data under way."""
 _RATES: Final = ("1Gbit", "1Gbit", "10Gbit")
 _LATENCIES: Final = ("10us", "10us", "100us")
 
@@ -108,6 +110,8 @@ def topology_drawn(source: Source, on: Switches, shape: Shape) -> Topology:
         "portals": list(portals),
         "rate": rng.pick(_RATES),
         "latency": rng.pick(_LATENCIES),
+        "command_window": rng.pick((128, 128, 32)),
+        "lost_tasks": rng.pick(("keep", "keep", "kill", "kill-beside-another-path")),
         **({"placement": placement} if on.redirecting else {}),
         **({"rebalance_interval": rng.pick(("1s", "5s"))} if rng.chance(0.1) and moves else {}),
         "volumes": [
@@ -167,9 +171,17 @@ def _host_tables(source: Source, host: DrawnHost, on: Switches) -> Tables:
         "profile": kind.profile,
         "iqn": f"iqn.1991-05.com.microsoft:{host.name}",
         **({} if host.multipath else {"multipath": False}),
+        **({"digests": True} if on.digests else {}),
+        **({"first_cmd_sn": 2**32 - rng.between(1, 200)} if rng.chance(0.3) else {}),  # it wraps within the run
+        **({"fencing": on.fencing} if on.fencing != "none" and host.multipath and not on.shared_volume else {}),
         "timers": timers,
         "nics": [
-            {"name": name, "address": f"{address}/22", "rate": rng.pick(_RATES), "latency": rng.pick(_LATENCIES)}
+            {
+                "name": name,
+                "address": f"{address}/22",
+                "rate": rng.pick(_SLOW_RATES if on.large_blocks else _RATES),
+                "latency": rng.pick(_LATENCIES),
+            }
             for name, address in host.nics
         ],
     }

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from harness.sweep.store import Store, identity_of
 from harness.sweep.summary import print_summary, summary_of
 from harness.walkthrough import console_for
 
-__all__ = ["SeedsError", "SweepOptions", "parse_seeds", "sweep"]
+__all__ = ["SeedsError", "SweepOptions", "parse_seeds", "progress_on", "sweep"]
 
 MAX_SEED = 2**63 - 1
 
@@ -95,22 +95,21 @@ def _job(scenario: Path | None, options: SweepOptions) -> Job:
 
 def _run(store: Store, job: Job, seeds: Sequence[int], options: SweepOptions, console: Console | None) -> None:
     pool: Pool = LocalPool(min(options.jobs, len(seeds))) if options.dask is None else DaskPool(options.dask)
-    with _progress(console, len(seeds)) as progress:
-        failed = 0
+    with progress_on(console, len(seeds)) as moved:
         for rows in rows_of(job, seeds, pool):
             store.add(rows)
-            failed += sum(row.exit_code != 0 for row in rows)
-            if progress is not None:
-                progress.update(progress.task_ids[0], advance=len(rows), description=f"{failed:,} failed")
+            moved(len(rows), sum(row.exit_code != 0 for row in rows))
 
 
 @contextmanager
-def _progress(console: Console | None, seeds: int) -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing in a pipe."""
+def progress_on(console: Console | None, seeds: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing in a pipe. What is given is to be told how many more seeds ended, and failed."""
     if console is None or not console.is_terminal:
-        yield None
+        yield lambda ended, failed: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.fields[failed]:,} failed"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        progress.add_task("0 failed", total=seeds)
-        yield progress
+        task = progress.add_task("", total=seeds, failed=0)
+        yield lambda ended, failed: progress.update(
+            task, advance=ended, failed=progress.tasks[0].fields["failed"] + failed
+        )

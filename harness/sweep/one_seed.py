@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import faulthandler
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TextIO
 
 from harness.mistakes import ScenarioError
 from harness.narration import QuietNarrator
@@ -22,10 +24,18 @@ from harness.swarm import features_of
 from harness.sweep.job import Job
 from harness.sweep.row import HARNESS_FAILURE, SeedRow, harness_failure, row_of
 
-__all__ = ["TooLong", "run_seed", "watchdog_s"]
+__all__ = ["TooLong", "run_seed", "watchdog_s", "write_last_words_to"]
 
 _AGAIN_S = 1.0
 """The alarm rings again so often: the first one may have been swallowed."""
+
+
+_last_words: list[TextIO] = [sys.stderr]
+
+
+def write_last_words_to(file: TextIO) -> None:
+    """Where the watchdog writes what the process was at when it ends it; stderr unless said."""
+    _last_words[0] = file
 
 
 class TooLong(BaseException):
@@ -70,7 +80,7 @@ def run_seed(job: Job, seed: int) -> SeedRow:
 
 @contextmanager
 def _limited(limit_s: float) -> Iterator[None]:
-    faulthandler.dump_traceback_later(watchdog_s(limit_s), exit=True)
+    faulthandler.dump_traceback_later(watchdog_s(limit_s), exit=True, file=_last_words[0])
     alarmed = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGALRM)
     try:

@@ -12,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 
 from harness.sweep.job import Job
-from harness.sweep.one_seed import watchdog_s
 from harness.sweep.pools import Pool, is_lost
 from harness.sweep.row import HARNESS_FAILURE, SeedRow, harness_failure
 
@@ -77,7 +76,7 @@ def _alone(job: Job, seed: int, pool: Pool) -> tuple[SeedRow, Pool]:
     if not is_lost(error):
         raise error
     took_s = time.monotonic() - began_s
-    how = "hung, and was ended" if took_s > watchdog_s(job.limit_s) else "died"
-    why = f"its worker process {how} after {took_s:.1f} s; {error}"
-    row = harness_failure(seed, why, what=f"{HARNESS_FAILURE}: process {how}", wall_seconds=took_s)
-    return row, pool.renewed(1)
+    words = pool.last_words()
+    what = f"{HARNESS_FAILURE}: process {'hung' if words else 'died'}"
+    why = f"its worker process hung, and was ended: {words}" if words else f"its worker process died: {error}"
+    return harness_failure(seed, why, what=what, wall_seconds=took_s), pool.renewed(1)

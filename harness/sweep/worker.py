@@ -10,10 +10,11 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 from multiprocessing import connection, parent_process
+from pathlib import Path
 
 from harness.sweep.elsewhere import compared
 from harness.sweep.job import Job
-from harness.sweep.one_seed import run_seed
+from harness.sweep.one_seed import run_seed, write_last_words_to
 from harness.sweep.row import SeedRow
 
 __all__ = ["run_chunk", "set_up"]
@@ -37,9 +38,13 @@ def _settle() -> None:
     gc.freeze()
 
 
-def set_up(path: Sequence[str]) -> None:
-    """Once per process. ``path`` is the parent's `sys.path`, where policies of one's own are found."""
+def set_up(path: Sequence[str], last_words: str) -> None:
+    """Once per process. ``path`` is the parent's `sys.path`, where policies of one's own are found.
+
+    ``last_words`` is a directory: what a watchdog has to say goes into a file of the process's own there.
+    """
     sys.path[:] = path
+    write_last_words_to((Path(last_words) / f"{os.getpid()}.txt").open("w", encoding="utf-8"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
 

@@ -1,8 +1,8 @@
 """One direction of a cable: who may send when, how long it takes, and the event at its other end.
 
 A link carries one frame at a time at its rate and delivers it after its latency; what comes while it is busy waits in
-order. There is no queue limit: the network modelled has flow control, and what can wait is bounded by the windows of
-the connections. Nothing is lost on a link; faults drop segments at the NIC.
+order. A healthy link has no queue limit: the network modelled has flow control, and what can wait is bounded by the
+windows of the connections. Nor does it lose anything: that, and a queue that is short, is `sim.net.impairment`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ class Link:
     def duration_ns(self, wire_bytes: int) -> int:
         """How long `wire_bytes` byte times take."""
         return wire_bytes * BITS_TIMES_NS_PER_S // self.rate_bits_per_s
+
+    def backlog_bytes(self, now_ns: int) -> int:
+        """What waits for the link, with what is left of the frame on the wire; 0 when it is free."""
+        busy_ns = self.free_ns - now_ns
+        return -(-busy_ns * self.rate_bits_per_s // BITS_TIMES_NS_PER_S) if busy_ns > 0 else 0
 
     def reserve(self, now_ns: int, wire_bytes: int) -> int:
         """Send `wire_bytes` as soon as the link is free; returns when their last bit arrives."""

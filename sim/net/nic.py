@@ -5,6 +5,9 @@ burst this is pipelined: its first frame leaves the switch while later ones are 
 for the earliest instant from which the egress can send the burst without a gap: when the first frame has arrived if the
 egress is no faster than the ingress, and otherwise so late that the last frame goes out just as it has arrived. So a
 burst costs two events however long it is, and its last frame arrives exactly when it would have alone.
+
+What ails the cable (`sim.net.impairment`) stands in `outward` and `inward`, which are None while a direction is well.
+Each frame's fate is decided where it enters the cable; at its end it may still find that nothing comes through by now.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.env import Environment
+from sim.env import Call, Environment
+from sim.net.impairment import Clog, Darkness, Direction, Impairment, Impairments
 from sim.net.link import Link
 from sim.net.segment import SEQUENCE_MASK, Segment, SegmentRecord
 
@@ -28,8 +32,9 @@ BURST_NS = 128_000
 class Nic:
     """An interface of a host, plugged into the switch. Made by `Host.add_nic`.
 
-    `carrier` is what the host's own PHY reports; a blackhole drops everything though the carrier stays. Both count the
-    faults that hold them, so that one fault's end does not end another's.
+    `carrier` is what the host's own PHY reports; a blackhole drops everything though the carrier stays. `passing` says
+    whether frames get through in both directions. What is done to a NIC counts, so that one fault's end does not end
+    another's.
     """
 
     def __init__(
@@ -56,6 +61,9 @@ class Nic:
         self.to_switch = Link(switch.env, rate_bits_per_s, latency_ns)
         self.from_switch = Link(switch.env, rate_bits_per_s, latency_ns)
         self.passing = True
+        self.outward: Impairments | None = None
+        self.inward: Impairments | None = None
+        self._impairments: dict[Direction, Impairments] = {}
         self._env: Environment = switch.env
         self._switch = switch
         self._ports = switch.ports
@@ -63,7 +71,6 @@ class Nic:
         self._at_switch = (self._forward,)
         self._at_host = (self._arrive,)
         self._pulled = 0
-        self._blackholes = 0
 
     def __repr__(self) -> str:
         return f"<Nic {self.label} {', '.join(self.addresses)}>"
@@ -121,7 +128,7 @@ class Nic:
     def pull_cable(self) -> None:
         """The carrier is lost; nothing passes. The host's stack may see it (`TcpProfile.media_sense`)."""
         self._pulled += 1
-        self._update()
+        self.swallow()
         if self._pulled == 1:
             self.host.carrier_lost(self)
 
@@ -130,22 +137,50 @@ class Nic:
         if not self._pulled:
             raise ValueError(f"{self.label}: the cable is plugged in")
         self._pulled -= 1
-        self._update()
+        self.stop_swallowing()
 
     def swallow(self) -> None:
         """Drop everything in both directions, silently."""
-        self._blackholes += 1
-        self._update()
+        for direction in Direction:
+            self.impair(direction, Darkness())
 
     def stop_swallowing(self) -> None:
         """Undo one `swallow`."""
-        if not self._blackholes:
-            raise ValueError(f"{self.label}: nothing swallows its frames")
-        self._blackholes -= 1
+        for direction in Direction:
+            self.mend(direction, Darkness())
+
+    def impair(self, direction: Direction, impairment: Impairment) -> None:
+        """Let `impairment` ail one direction of the cable, beside what does already."""
+        ailing = self._impairments.get(direction)
+        if ailing is None:
+            link = self.from_switch if direction is Direction.IN else self.to_switch
+            name = f"{self.label}:{direction.value}"
+            ailing = self._impairments[direction] = Impairments(link, name, self.host.network.stream)
+        ailing.add(impairment)
+        self._update()
+
+    def mend(self, direction: Direction, impairment: Impairment) -> None:
+        """Undo one `impair`. Raises ValueError when there is none such."""
+        ailing = self._impairments.get(direction)
+        if ailing is None:
+            raise ValueError(f"{self.label}: nothing ails this direction ({direction.value})")
+        ailing.remove(impairment)
+        if isinstance(impairment, Clog) and not ailing.clogged:
+            # Through the queue of events, as everything that arrives; until then what comes waits behind.
+            self._env.at(self._env._now, self._release, ailing)
+        self._update()
+
+    def _release(self, call: Call) -> None:
+        ailing: Impairments = call.payload
+        for segment, onward in ailing.release():
+            onward(segment)
         self._update()
 
     def _update(self) -> None:
-        self.passing = not (self._pulled or self._blackholes)
+        out, into = (self._impairments.get(direction) for direction in (Direction.OUT, Direction.IN))
+        self.outward = out if out is not None and out.any else None
+        self.inward = into if into is not None and into.any else None
+        self.passing = not any(way is not None and (way.dark or way.clogged) for way in (out, into))
 
     # -- data path -----------------------------------------------------------------------------------------------------
 
@@ -157,11 +192,12 @@ class Nic:
             record = self._record(now, segment)
             for observer in self._observers:
                 observer(record)
-        if not self.passing:
-            return
         egress = self._ports.get(segment.flow[0][0])
         if egress is None:
             return  # no one answers for the address
+        if self.outward is not None:
+            self._transmit_ailing(now, segment, egress, self.outward)
+            return
         link = self.to_switch
         if segment.frames == 1:
             link.carry(now, segment, self._at_switch)
@@ -172,14 +208,45 @@ class Nic:
         arrival = link.reserve(now, segment.wire_bytes) - egress.from_switch.duration_ns((segment.frames - 1) * full)
         env.carry(arrival if arrival > first else first, segment, self._at_switch)
 
+    def _transmit_ailing(self, now_ns: int, segment: Segment, egress: Nic, ailing: Impairments) -> None:
+        if ailing.dark:
+            return
+        for piece, first_ns, last_ns in ailing.pieces(segment, lambda frame: now_ns):
+            egress_ns = egress.from_switch.duration_ns((piece.frames - 1) * piece.full_frame_bytes)
+            self._env.carry(max(first_ns, last_ns - egress_ns), piece, self._at_switch)
+
     def _forward(self, segment: Segment) -> None:
         # At the switch. The cable may have been pulled, the address may have moved, since the segment was sent.
+        if self.outward is not None and not self.outward.lets_through(segment, self._forward):
+            return
         egress = self._ports.get(segment.flow[0][0])
-        if egress is not None and self.passing:
-            egress.from_switch.carry(self._env._now + self._switch.latency_ns, segment, egress._at_host)
+        if egress is None:
+            return
+        now = self._env._now + self._switch.latency_ns
+        if egress.inward is None:
+            egress.from_switch.carry(now, segment, egress._at_host)
+        else:
+            self._forward_ailing(now, segment, egress, egress.inward)
+
+    def _forward_ailing(self, now_ns: int, segment: Segment, egress: Nic, ailing: Impairments) -> None:
+        frames, full = segment.frames, segment.full_frame_bytes
+        gap_ns = self.to_switch.duration_ns(full)
+        complete_ns = now_ns + (frames - 1) * min(gap_ns, egress.from_switch.duration_ns(full))
+
+        def comes_ns(frame: int) -> int:
+            return max(now_ns, complete_ns - (frames - 1 - frame) * gap_ns)
+
+        if ailing.limited and frames > 1:
+            # What of two bursts finds the queue full is decided frame by frame, in the order in which they come.
+            for frame in range(frames):
+                here_ns = comes_ns(frame) - self._switch.latency_ns
+                self._env.carry(here_ns, segment.piece(frame, frame), self._at_switch)
+            return
+        for piece, _, last_ns in ailing.pieces(segment, comes_ns):
+            self._env.carry(last_ns, piece, egress._at_host)
 
     def _arrive(self, segment: Segment) -> None:
-        if self.passing:
+        if self.inward is None or self.inward.lets_through(segment, self._arrive):
             self.host.receive(segment)
 
     def _record(self, now_ns: int, segment: Segment) -> SegmentRecord:

@@ -143,6 +143,39 @@ class Segment:
             self.wire_bytes = (frames - 1) * full + last
         self.end = seq + length + 1 if flags & _OCCUPYING else seq + length
 
+    def frame_bytes(self, frame: int) -> int:
+        """The byte times of one frame of the burst, counted from 0."""
+        if frame < self.frames - 1:
+            return self.full_frame_bytes
+        return self.wire_bytes - (self.frames - 1) * self.full_frame_bytes
+
+    def piece(self, first: int, last: int) -> Segment:
+        """The frames from `first` to `last` of a burst, as a segment of its own."""
+        final = last == self.frames - 1
+        start = first * self.mss
+        payload = self.payload[start:] if final else self.payload[start : (last + 1) * self.mss]
+        return self._copy(self.flags if final else self.flags & ~(FIN | PSH), self.seq + start, payload)
+
+    def with_payload(self, payload: bytes) -> Segment:
+        """The same segment with another payload of the same length."""
+        return self._copy(self.flags, self.seq, payload)
+
+    def _copy(self, flags: int, seq: int, payload: bytes) -> Segment:
+        option_bytes = self.full_frame_bytes - FRAME_OVERHEAD_BYTES - min(self.mss, len(self.payload))
+        return Segment(
+            self.flow,
+            flags,
+            seq,
+            self.ack,
+            self.window,
+            payload,
+            self.mss,
+            option_bytes,
+            self.options,
+            self.sack,
+            self.timestamps,
+        )
+
     def __repr__(self) -> str:
         (dst, dport), (src, sport) = self.flow
         names = "".join(letter for bit, letter in _LETTERS if self.flags & bit)

@@ -1,11 +1,12 @@
 """TCP as a machine without I/O: `now` and segments go in, segments and deliveries come out, with one deadline.
 
-RFC 9293 for the states, RFC 6298 for the time-out, RFC 2018 and 6675 for selective retransmission, RFC 7323 for window
-scale and timestamps, RFC 5961 for what a stray SYN gets. The endpoint knows neither loop nor network: whoever drives it
-puts `outgoing` on the wire in order, hands `received.ready` to the application, looks at `state` and `error`, and calls
-`on_deadline` when `deadline_ns` has come.
+RFC 9293 for the states, RFC 6298 for the time-out, RFC 5681, 6582 and 6675 for congestion control and loss recovery,
+RFC 9438 for CUBIC, RFC 2018 for SACK, RFC 7323 for window scale and timestamps, RFC 5961 for what a stray SYN gets. The
+endpoint knows neither loop nor network: whoever drives it puts `outgoing` on the wire in order, hands `received.ready`
+to the application, looks at `state` and `error`, and calls `on_deadline` when `deadline_ns` has come.
 
-Left out, on purpose: Nagle (asyncio switches it off), congestion control (see `tcp_profiles`), urgent data, keep-alive.
+Left out, on purpose: Nagle (asyncio switches it off), ECN, pacing, urgent data, keep-alive; `tcp_recovery` says what of
+loss recovery is not there.
 """
 
 from __future__ import annotations
@@ -65,9 +66,13 @@ class TcpEndpoint(TcpHandshake):
             and not send.queued_bytes
             and length <= send.burst
             and length <= send.edge - send.next
+            and length <= send.una + send.cwnd - send.next
+            and now_ns - send.idle_since_ns < self._rto.rto_ns
         ):  # the common case: what was written is the burst
             self._send_burst(now_ns, _ACK_PSH, buffers[0] if len(buffers) == 1 else b"".join(buffers))
         elif self.state is not CLOSED:
+            if now_ns - send.idle_since_ns >= self._rto.rto_ns:
+                self._rest(now_ns)
             send.put(buffers, length)
             if self.state in SENDING:
                 self._push(now_ns)
@@ -168,7 +173,7 @@ class TcpEndpoint(TcpHandshake):
         if not self._receive_ack(now_ns, segment):
             return
         if segment.payload:
-            self._receive_payload(now_ns, seq, segment.payload)
+            self._receive_payload(now_ns, segment)
         if flags & FIN and received.fin_seq is None:
             received.fin_seq = segment.end - 1
         if received.fin_seq == received.next and not self.peer_finished:
@@ -219,19 +224,25 @@ class TcpEndpoint(TcpHandshake):
             self._note_acknowledged(now_ns, ack)
         elif not send.flight:
             self._note_probe_answered(opened)
-        if segment.sack:
-            send.split_acknowledged()
-            send.sack(segment.sack)
-            for lost in send.lost(now_ns - max(self._rto.srtt_ns, 100_000) * 5 // 4):
-                self._resend(now_ns, lost)
-        if (advanced or opened) and (send.queued_bytes or self._fin_wanted):
+        if segment.sack or (
+            # RFC 5681 2: a duplicate acknowledgement
+            not advanced
+            and ack == send.una
+            and edge == send.edge
+            and not opened
+            and send.flight
+            and not segment.payload
+            and not segment.flags & FIN
+        ):
+            self._note_disorder(now_ns, segment)
+        if (advanced or opened or not send.clean) and (send.queued_bytes or self._fin_wanted):
             self._push(now_ns)
         if advanced and self._fin_sent and send.una == send.next:
             self._enter(now_ns, AFTER_FIN_ACKNOWLEDGED.get(self.state, self.state))
         return True
 
-    def _receive_payload(self, now_ns: int, seq: int, payload: bytes) -> None:
-        received = self.received
+    def _receive_payload(self, now_ns: int, segment: Segment) -> None:
+        received, seq, payload = self.received, segment.seq, segment.payload
         if self.state not in RECEIVING:
             return
         if self.orphaned:
@@ -245,7 +256,11 @@ class TcpEndpoint(TcpHandshake):
         if received.take(seq, payload):
             self._owe(now_ns, len(payload))
         else:
-            self._emit(now_ns, ACK, self.send.next)  # RFC 5681 4.2: at once, when there is or was a hole
+            # RFC 5681 4.2: at once, when there is or was a hole. Beyond one each frame of a burst gets its own; with
+            # SACK the first of them says all there is to say.
+            count = segment.frames if seq > received.next and not self._sack else 1
+            for _ in range(count):
+                self._emit(now_ns, ACK, self.send.next)
 
     def _receive_fin(self, now_ns: int) -> None:
         self.peer_finished = True

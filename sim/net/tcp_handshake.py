@@ -6,14 +6,14 @@ RFC 9293 3.5 (the handshake), 3.7.1 (MSS), RFC 7323 2 and 3 (window scale and ti
 from __future__ import annotations
 
 from sim.net.segment import ACK, RST, SYN, TIMESTAMP_OPTION_BYTES, Segment, SynOptions
-from sim.net.tcp_output import TcpOutput
+from sim.net.tcp_recovery import TcpRecovery
 from sim.net.tcp_states import ESTABLISHED, SYN_RECEIVED, SYN_SENT, refused
 
 # RFC 9293 3.7.1: what to assume of a peer that names no MSS.
 DEFAULT_MSS = 536
 
 
-class TcpHandshake(TcpOutput):
+class TcpHandshake(TcpRecovery):
     """The part of an endpoint that opens; `TcpEndpoint` is the whole."""
 
     __slots__ = ()
@@ -76,3 +76,5 @@ class TcpHandshake(TcpOutput):
         send.edge = max(send.edge, send.una + window_bytes)
         send.max_window = send.edge - send.una
         send.set_limits(send.mss, self._burst_bytes)
+        self._congestion = self.profile.congestion(send.mss, self.profile.initial_segments)
+        send.cwnd = self._congestion.window

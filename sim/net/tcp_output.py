@@ -1,10 +1,14 @@
-"""What a TCP endpoint sends, and when: bursts, acknowledgements, repetitions, and the timers behind them.
+"""What a TCP endpoint sends: bursts, acknowledgements, repetitions, and how its timers are set.
 
-RFC 6298 (the retransmission timer), RFC 9293 3.8.6.1 (probing a closed window), 3.8.6.3 (delayed acknowledgements).
+RFC 9293 3.8.6.3 (delayed acknowledgements). What it concludes from the peer's answers stands in `tcp_recovery`.
 """
 
 from __future__ import annotations
 
+import enum
+from dataclasses import dataclass
+
+from sim.net.congestion import CongestionControl
 from sim.net.segment import ACK, FIN, PSH, SYN, Address, Segment, SynOptions
 from sim.net.tcp_profiles import TcpProfile
 from sim.net.tcp_receive import ReceiveStream
@@ -15,24 +19,46 @@ from sim.net.tcp_states import (
     CLOSED,
     FIN_WAIT_2,
     RECEIVING,
-    SYN_RECEIVED,
-    SYN_SENT,
     TIME_WAIT,
     TcpState,
-    timed_out,
 )
 
 NEVER_NS = 1 << 62
 IP_AND_TCP_BYTES = 40
 
 
+class Phase(enum.Enum):
+    """Where loss recovery stands: nothing under repair, a fast recovery, or what a time-out leaves to do."""
+
+    OPEN = "open"
+    RECOVERY = "recovery"
+    LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class TailProbe:
+    """A tail-loss probe on its way: what it asks for is answered when `end` is acknowledged."""
+
+    end: int
+    sent_ns: int
+    resent: bool
+
+
 class TcpOutput:
-    """The half of an endpoint that sends and waits; `TcpEndpoint` is the whole, and says what the attributes mean."""
+    """The part of an endpoint that sends; `TcpEndpoint` is the whole, and says what the attributes mean.
+
+    There is one alarm for the retransmission timer and the tail-loss probe: it was set at `_armed_ns` and comes at
+    `_alarm_at_ns`.
+    """
 
     __slots__ = (
         "_ack_at_ns",
+        "_alarm_at_ns",
+        "_armed_ns",
         "_burst_bytes",
         "_clock_offset_ms",
+        "_congestion",
+        "_dup_acks",
         "_fin_sent",
         "_fin_wanted",
         "_flow",
@@ -40,9 +66,11 @@ class TcpOutput:
         "_offer",
         "_option_bytes",
         "_peer_shift",
+        "_phase",
+        "_probe",
+        "_recover_seq",
         "_retries",
         "_rto",
-        "_rto_at_ns",
         "_sack",
         "_timestamp_echo",
         "_timestamps",
@@ -91,10 +119,16 @@ class TcpOutput:
         self._option_bytes = 0
         self._rto = RtoEstimator(profile)
         self._retries = 0
+        self._congestion: CongestionControl | None = None  # until the connection stands
+        self._phase = Phase.OPEN
+        self._dup_acks = 0
+        self._recover_seq = 0
+        self._probe: TailProbe | None = None
         self._fin_wanted = False
         self._fin_sent = False
         self.owes = 0  # bytes received that no segment of ours has acknowledged
-        self._rto_at_ns = NEVER_NS
+        self._armed_ns = 0
+        self._alarm_at_ns = NEVER_NS
         self._ack_at_ns = NEVER_NS
         self._linger_at_ns = NEVER_NS
         self.deadline_ns = NEVER_NS
@@ -111,30 +145,6 @@ class TcpOutput:
         if wanted and self.state in RECEIVING:
             self._emit(now_ns, ACK, self.send.next)
 
-    def _note_acknowledged(self, now_ns: int, ack: int) -> None:
-        send = self.send
-        sent_ns = send.acknowledge(ack)
-        self._retries = 0
-        if sent_ns >= 0:
-            self._rto.measured(now_ns - sent_ns)
-        else:
-            self._rto.progress()
-        flight = send.flight
-        if flight:
-            self._start_rto(now_ns)
-            if flight[0].sent_ns < 0 or flight[-1].sent_ns < 0:
-                send.split_acknowledged()
-                for segment in send.waiting():
-                    self._resend(now_ns, segment)
-        else:
-            self._rto_at_ns = NEVER_NS
-
-    def _note_probe_answered(self, opened: bool) -> None:
-        """Nothing is in flight, and here is a segment: if it answers a window probe, the peer lives."""
-        self._retries = 0
-        if opened:
-            self._rto.progress()
-
     def _owe(self, now_ns: int, length: int) -> None:
         """Data has arrived in order: it is to be acknowledged, with what is sent next or when the delay is over."""
         if not self.owes:
@@ -143,49 +153,13 @@ class TcpOutput:
                 self.deadline_ns = ack_at_ns
         self.owes += length
 
-    # -- time ----------------------------------------------------------------------------------------------------------
-
-    def on_deadline(self, now_ns: int) -> None:
-        """Do what the deadline asks; harmless when none has come."""
-        if now_ns >= self._linger_at_ns:
-            self._end(None)
-            return
-        if now_ns >= self._ack_at_ns:
-            self._emit(now_ns, ACK, self.send.next)
-        if now_ns >= self._rto_at_ns:
-            self._retransmit(now_ns)
-        self.deadline_ns = min(self._rto_at_ns, self._ack_at_ns, self._linger_at_ns)
-
-    def _retransmit(self, now_ns: int) -> None:
-        send = self.send
-        if self._retries >= self._allowed_retries():
-            self._end(timed_out())
-            return
-        self._retries += 1
-        self._rto.back_off()
-        self._rto_at_ns = now_ns + self._rto.rto_ns
-        if send.flight:
-            # Only the oldest goes out blind; the rest follows when its acknowledgement shows that the path is back.
-            send.split_acknowledged()
-            send.give_up_waiting()
-            self._resend(now_ns, send.flight[0])
-        else:
-            # RFC 9293 3.8.6.1, with an old number and no data as BSD and Linux probe: the answer carries the window.
-            self._emit(now_ns, ACK, send.una - 1)
-
-    def _allowed_retries(self) -> int:
-        if self.state is SYN_SENT:
-            return self.profile.syn_retries
-        if self.state is SYN_RECEIVED:
-            return self.profile.syn_ack_retries
-        return self.profile.data_retries
-
     # -- segments ------------------------------------------------------------------------------------------------------
 
     def _push(self, now_ns: int) -> None:
         send = self.send
+        sent_before_ns = now_ns - (self._rto.srtt_ns >> 1)
         while send.queued_bytes:
-            length = send.allowed()
+            length = send.allowed(sent_before_ns)
             if not length:
                 break
             payload = send.cut(length)
@@ -194,7 +168,7 @@ class TcpOutput:
             self._fin_sent = True
             self._send_burst(now_ns, FIN | ACK, b"")
             self._enter(now_ns, AFTER_OUR_FIN[self.state])
-        if send.queued_bytes and not send.flight and self._rto_at_ns == NEVER_NS:
+        if send.queued_bytes and not send.flight and self._alarm_at_ns == NEVER_NS:
             self._start_rto(now_ns)  # the window is closed: when it is time to probe it
 
     def _send_burst(self, now_ns: int, flags: int, payload: bytes) -> None:
@@ -211,16 +185,18 @@ class TcpOutput:
         send.next = segment.end
         flight = send.flight
         if not flight:
-            self._rto_at_ns = rto_at_ns = now_ns + self._rto.rto_ns
-            if rto_at_ns < self.deadline_ns:
-                self.deadline_ns = rto_at_ns
+            self._armed_ns = now_ns
+            self._alarm_at_ns = alarm_at_ns = now_ns + self._rto.alarm_ns
+            if alarm_at_ns < self.deadline_ns:
+                self.deadline_ns = alarm_at_ns
         flight.append(segment)
         self.outgoing.append(segment)
 
     def _start_rto(self, now_ns: int) -> None:
-        self._rto_at_ns = now_ns + self._rto.rto_ns
-        if self._rto_at_ns < self.deadline_ns:
-            self.deadline_ns = self._rto_at_ns
+        self._armed_ns = now_ns
+        self._alarm_at_ns = alarm_at_ns = now_ns + self._rto.alarm_ns
+        if alarm_at_ns < self.deadline_ns:
+            self.deadline_ns = alarm_at_ns
 
     def _linger(self, until_ns: int) -> None:
         self._linger_at_ns = until_ns
@@ -277,7 +253,7 @@ class TcpOutput:
     def _enter(self, now_ns: int, state: TcpState) -> None:
         self.state = state
         if state is TIME_WAIT:
-            self._rto_at_ns = NEVER_NS
+            self._alarm_at_ns = NEVER_NS
             self._linger(now_ns + self.profile.time_wait_ns)
         elif state is FIN_WAIT_2 and self.orphaned:
             self._linger(now_ns + self.profile.fin_wait_2_ns)
@@ -287,7 +263,7 @@ class TcpOutput:
     def _end(self, error: OSError | None) -> None:
         self.state = CLOSED
         self.error = error
-        self._rto_at_ns = self._ack_at_ns = self._linger_at_ns = self.deadline_ns = NEVER_NS
+        self._alarm_at_ns = self._ack_at_ns = self._linger_at_ns = self.deadline_ns = NEVER_NS
         self.send.flight.clear()
         self.send.queue.clear()
         self.send.queued_bytes = 0

@@ -3,8 +3,14 @@
 Sources: Microsoft's "TCP/IP Implementation Details" for Windows Server 2003 (TcpMaxDataRetransmissions,
 TcpMaxConnectRetransmissions, TcpTimedWaitDelay, MaxUserPort, window scaling and timestamps off unless Tcp1323Opts is
 set, SACK on); `Get-NetTCPSetting` of Windows Server 2012; Linux `Documentation/networking/ip-sysctl.rst` (tcp_retries2,
-tcp_syn_retries, tcp_synack_retries, tcp_fin_timeout, ip_local_port_range). Congestion control is in none of them: the
-network modelled is an isolated switch with flow control, where nothing is lost to overflow.
+tcp_syn_retries, tcp_synack_retries, tcp_fin_timeout, ip_local_port_range).
+
+Congestion control: Windows Server 2003 repeats after two duplicate acknowledgements (TcpMaxDupAcks, default 2, in the
+registry reference of Windows 2000), begins with two segments and counts acknowledgements as RFC 2581 has it (both
+unverified). Windows Server 2012 begins with four (`Get-NetTCPSetting`, template Internet, as users quote it), does not
+begin anew after a pause (CwndRestart False) and counts bytes (unverified); its Compound TCP and DCTCP are not modeled,
+NewReno stands for both. Linux: CUBIC, ten segments (RFC 6928), tcp_slow_start_after_idle 1, tcp_reordering 3,
+tcp_early_retrans 3 and tcp_recovery 1 (tail-loss probes and RACK; `tcp_recovery` says what of it is modeled).
 """
 
 from __future__ import annotations
@@ -14,6 +20,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sim.env import ms, s
+from sim.net.congestion import CongestionControl
+from sim.net.cubic import Cubic
+from sim.net.newreno import NewReno, NewRenoByAcks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,10 @@ class TcpProfile:
     tried before a connection that is being opened ends with "No route to host"; None: SYNs go on until their
     retries are used up. (Linux: three probes a second apart, `mcast_solicit` and `retrans_time_ms` of
     Documentation/networking/ip-sysctl.rst. What Windows does is not modeled.)
+
+    `initial_segments` is the first congestion window; with `idle_decay` it shrinks while nothing is sent (RFC 2861).
+    `dup_threshold` is how many duplicate acknowledgements, or how many segments sacked above it, make a segment lost.
+    `probe_slack_ns` is what a tail-loss probe waits beyond two round trips (RFC 8985 7), None for a stack without RACK.
     """
 
     name: str
@@ -47,6 +60,11 @@ class TcpProfile:
     first_port: int
     last_port: int
     media_sense: bool
+    congestion: type[CongestionControl]
+    initial_segments: int
+    idle_decay: bool
+    dup_threshold: int
+    probe_slack_ns: int | None = None
     neighbour_ns: int | None = None
 
 
@@ -69,6 +87,10 @@ WINDOWS_2003 = TcpProfile(
     first_port=1_025,
     last_port=5_000,
     media_sense=True,
+    congestion=NewRenoByAcks,
+    initial_segments=2,
+    idle_decay=False,
+    dup_threshold=2,
 )
 
 WINDOWS_2012 = TcpProfile(
@@ -90,6 +112,10 @@ WINDOWS_2012 = TcpProfile(
     first_port=49_152,
     last_port=65_535,
     media_sense=True,
+    congestion=NewReno,
+    initial_segments=4,
+    idle_decay=False,
+    dup_threshold=3,
 )
 
 LINUX = TcpProfile(
@@ -111,6 +137,11 @@ LINUX = TcpProfile(
     first_port=32_768,
     last_port=60_999,
     media_sense=False,
+    congestion=Cubic,
+    initial_segments=10,
+    idle_decay=True,
+    dup_threshold=3,
+    probe_slack_ns=ms(2),  # TCP_TIMEOUT_MIN, two jiffies, at 1000 jiffies a second (unverified)
     neighbour_ns=s(3),
 )
 

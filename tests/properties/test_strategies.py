@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, event, find, given, settings
 from hypothesis import strategies as st
 
+from harness.fault_step import Fault
 from harness.io_step import SingleIo
 from harness.load import scenario_from
 from harness.mistakes import ScenarioError
 from harness.scenario import Scenario
-from harness.steps import Fault, Heal
+from harness.steps import Heal, Login
 from harness.strategies import fault_schedules, operations, scenarios, topologies
 from harness.strategies.drawn import outcomes
 from harness.swarm import features_of, scenario_toml
@@ -119,7 +120,14 @@ def test_every_part_can_be_fixed(scenario: Scenario) -> None:
     assert len(faults) <= 1
     assert {fault.kind for fault in faults} <= {"link_down", "silent"}
     assert [step.lba for step in scenario.steps if isinstance(step, SingleIo)] == [7]
-    assert scenario.hosts[0].fencing in ("none", "lun-reset")
+
+
+@settings(SLOW, max_examples=20)
+@given(scenarios(topology=topologies(paths=2), fencing="preempt-and-abort"))
+def test_only_hosts_that_have_their_volumes_to_themselves_fence(scenario: Scenario) -> None:
+    shared = len(scenario.hosts) > len({step.volume for step in scenario.steps if isinstance(step, Login)})
+
+    assert {host.fencing for host in scenario.hosts} == {"none" if shared else "preempt-and-abort"}
 
 
 def test_steps_of_ones_own_must_fit_the_machines() -> None:
@@ -146,12 +154,17 @@ def test_what_cannot_be_is_refused_when_it_is_asked_for(ask: Callable[[], object
 def test_a_kind_that_no_such_array_can_have_is_refused() -> None:
     listed = find(topologies(), lambda topology: topology.tables["array"]["kind"] == "listed")
 
-    with pytest.raises(ValueError, match="without a group address"):
+    with pytest.raises(ValueError, match="none of them can strike these machines"):
         fault_schedules(listed, kinds=["redirect_to_dead"])
 
 
 def test_every_kind_of_the_swarms_table_can_be_drawn() -> None:
-    group = find(topologies(), lambda topology: topology.tables["array"]["kind"] == "equallogic")
+    group = find(
+        topologies(hosts=1),
+        lambda topology: (
+            topology.tables["array"]["kind"] == "equallogic" and topology.tables["hosts"][0].get("digests")
+        ),
+    )
     for fault in FAULTS:
         steps = find(
             fault_schedules(group, kinds=[fault.kind]), lambda steps: bool(steps), settings=settings(database=None)

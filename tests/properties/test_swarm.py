@@ -7,8 +7,9 @@ import tomllib
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
+from harness.fault_step import Fault
 from harness.load import scenario_from
-from harness.steps import Fault, Heal, Wait
+from harness.steps import Heal, Wait
 from harness.swarm import features_of, scenario_toml, swarm_scenario
 
 SEEDS = st.integers(0, 2**63 - 1)

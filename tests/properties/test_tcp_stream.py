@@ -5,7 +5,8 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.faults import Blackhole, Fault, Latency, LinkDown, Rate
+from sim.faults import Blackhole, ClogFault, Fault, JitterFault, Latency, LinkDown, Loss, Rate, Reorder, ShortQueue
+from sim.net.impairment import Direction
 from sim.net.segment import Segment
 from sim.net.tcp import TcpEndpoint
 from sim.net.tcp_profiles import LINUX, PROFILES
@@ -15,9 +16,10 @@ from tests.unit.sim.net.wire import Wire
 
 CHUNKS = st.lists(st.integers(1, 60_000), min_size=1, max_size=20)
 PROFILE = st.sampled_from(sorted(PROFILES))
+KINDS = ("blackhole", "cable", "latency", "rate", "deaf", "mute", "loss", "reorder", "jitter", "queue", "clog")
 # (kind, when it breaks, for how long), in milliseconds: shorter than any profile gives up.
 TROUBLE = st.lists(
-    st.tuples(st.sampled_from(["blackhole", "cable", "latency", "rate"]), st.integers(0, 40), st.integers(1, 2_000)),
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 40), st.integers(1, 2_000)),
     max_size=4,
 )
 
@@ -34,6 +36,20 @@ def fault_of(kind: str, bench: Bench) -> Fault:
             return LinkDown(bench.eth0, carrier=True)
         case "latency":
             return Latency(bench.eth0, 3_000_000)
+        case "deaf":
+            return Blackhole(bench.nic_a, Direction.IN)
+        case "mute":
+            return Blackhole(bench.nic_a, Direction.OUT)
+        case "loss":
+            return Loss(bench.eth0, 0.05)
+        case "reorder":
+            return Reorder(bench.nic_a, 0.2, 100_000)
+        case "jitter":
+            return JitterFault(bench.eth0, 2_000_000)
+        case "queue":
+            return ShortQueue(bench.eth0, 8_000)
+        case "clog":
+            return ClogFault(bench.nic_a)
     return Rate(bench.nic_a, 100_000_000)
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.check.marks import Mark
 from harness.check.wire.copies import Copy, OpenR2t, Task
-from harness.check.wire.scan import Header, Op, Scanner
+from harness.check.wire.scan import Fields, Header, Op, Scanner
 from harness.check.wire.terms import Terms
 from harness.sectors import tagged_by
 
@@ -33,8 +33,12 @@ __all__ = ["Conversation"]
 
 _NO_TAG: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
+_COMMAND: Final = Op.COMMAND
+_DATA_IN: Final = Op.DATA_IN
+_RESPONSE: Final = Op.RESPONSE
+_IMMEDIATE: Final = 0x40
+_LENGTH_MASK: Final = 0xFFFFFF
 _FINAL: Final = 0x80
-_READ: Final = 0x40
 _WRITE: Final = 0x20
 _UNDERFLOW: Final = 0x02
 _OVERFLOW: Final = 0x04
@@ -80,10 +84,12 @@ class Conversation:
         self._received = Scanner(self._on_received)
         self._next_cmd_sn = 0
         self._max_cmd_sn = 0
+        self._exp_cmd_sn = 0
         self._next_stat_sn: int | None = None
         self._functions: dict[int, tuple[int, int, bytes, int]] = {}  # tag: function, task's tag, LUN, CmdSN
         self._aborted: dict[int, None] = {}
-        self._logging_out = False
+        self._immediate_data = True
+        self._first_burst = 0
 
     @property
     def where(self) -> str:
@@ -110,29 +116,28 @@ class Conversation:
 
     # -- what the host sends ---------------------------------------------------------------------------------------
 
-    def _on_sent(self, opcode: int, header: Header, data: bytes) -> None:
-        if opcode == Op.COMMAND:
-            self._command(header, data)
-        elif opcode == Op.DATA_OUT:
+    def _on_sent(self, opcode: int, fields: Fields, data: bytes) -> None:
+        if opcode == _COMMAND:
+            self._command(fields, data)
+            return
+        header = Header._make(fields)
+        if opcode == Op.DATA_OUT:
             self._data_out(header, data)
         elif opcode == Op.LOGIN:
             self.isid = header.lun[:6]
             self._next_cmd_sn = header.w24
             self.terms.hear(data)
         elif opcode in _NUMBERED:
-            self._number(header)
+            self._number(header.byte0, header.w24)
             if opcode == Op.TMF:
                 self._functions[header.w16] = (header.flags & 0x7F, header.w20, header.lun, header.w24)
-            elif opcode == Op.LOGOUT:
-                self._logging_out = True
 
-    def _number(self, header: Header) -> None:
-        cmd_sn = header.w24
+    def _number(self, byte0: int, cmd_sn: int) -> None:
         if cmd_sn != self._next_cmd_sn:
             self._wrong("CmdSN", f"the host numbers {cmd_sn} what comes after {self._next_cmd_sn - 1 & _NO_TAG}")
             self._next_cmd_sn = cmd_sn
-        if header.byte0 & 0x40:
-            return  # immediate: it carries the next number and does not use it up
+        if byte0 & _IMMEDIATE:
+            return  # it carries the next number and does not use it up
         if not cmd_sn:
             self._watch.marks.hit(Mark.CMD_SN_WRAPPED)
         if (self._max_cmd_sn - cmd_sn) & _NO_TAG >= _HALF:
@@ -141,40 +146,41 @@ class Conversation:
             self._watch.marks.hit(Mark.WINDOW_CLOSED)
         self._next_cmd_sn = (cmd_sn + 1) & _NO_TAG
 
-    def _command(self, header: Header, data: bytes) -> None:
-        self._number(header)
-        itt, flags = header.w16, header.flags
-        if itt in self.tasks:
+    def _command(self, fields: Fields, data: bytes) -> None:
+        byte0, flags, _, _, lengths, lun, itt, edtl, cmd_sn, _, cdb, _, _, _ = fields
+        tasks = self.tasks
+        self._number(byte0, cmd_sn)
+        if itt in tasks:
             self._wrong("task tag", f"the host uses tag {itt:#x} for a second command at a time")
         if self._aborted:
             self._aborted.pop(itt, None)
-        is_write = bool(flags & _WRITE)
-        now = self._ticks.next()
-        task = Task(header, now, bool(flags & _READ), is_write, header.w32 >> 24 in _EXEMPT)
-        self.tasks[itt] = task
-        if len(self.tasks) > self._watch.depth and not task.immediate:
-            under_way = sum(not one.immediate for one in self.tasks.values())
-            if under_way > self._watch.depth:
-                room = f"{under_way} commands under way, and the array takes {self._watch.depth}"
-                self._wrong("command window", f"MaxCmdSN {self._max_cmd_sn} allows {room}")
-        if not is_write:
-            return
-        length = header.data_length
-        task.moved = length
-        if length:
-            task.copy = self._copy(data, now)
-            if not self.terms.immediate_data:
-                self._wrong("immediate data", f"{length} bytes came with a command, and ImmediateData is No")
-            elif length > self.terms.numbers["FirstBurstLength"]:
-                self._wrong("burst length", f"{length} bytes of immediate data are more than FirstBurstLength")
-        first = self.terms.numbers["FirstBurstLength"]
-        task.asked = length if flags & _FINAL else min(first, task.edtl)
+        ticks = self._ticks
+        ticks.now = now = ticks.now + 1
+        tasks[itt] = task = Task(now, cmd_sn, edtl, lun, byte0 & _IMMEDIATE, cdb >> 24)
+        if len(tasks) > self._watch.depth:
+            self._count_under_way()
+        if flags & _WRITE:
+            length = lengths & _LENGTH_MASK
+            task.moved = length
+            if length:
+                task.copy = self._copy(data, now)
+                if not self._immediate_data:
+                    self._wrong("immediate data", f"{length} bytes came with a command, and ImmediateData is No")
+                elif length > self._first_burst:
+                    self._wrong("burst length", f"{length} bytes of immediate data are more than FirstBurstLength")
+            task.asked = length if flags & _FINAL else min(self._first_burst, edtl)
+
+    def _count_under_way(self) -> None:
+        under_way = sum(not one.flags for one in self.tasks.values())
+        if under_way > self._watch.depth:
+            room = f"{under_way} commands under way, and the array takes {self._watch.depth}"
+            self._wrong("command window", f"MaxCmdSN {self._max_cmd_sn} allows {room}")
 
     def _copy(self, data: bytes, now: int) -> Copy | None:
         writer = tagged_by(data)
         if writer is None:
             return None
-        copy = Copy(writer, self.where, now, self._ticks.now_ns())
+        copy = Copy(writer, self, now, self._ticks.now_ns())
         self._watch.copied(copy)
         return copy
 
@@ -186,7 +192,7 @@ class Conversation:
         if task.copy is None and not offset:
             task.copy = self._copy(data, self._ticks.next())
         if ttt == _NO_TAG:
-            if offset != task.moved or offset + length > min(self.terms.numbers["FirstBurstLength"], task.edtl):
+            if offset != task.moved or offset + length > min(self._first_burst, task.edtl):
                 self._wrong("data offset", f"{length} unsolicited bytes at {offset} after {task.moved}")
             if header.w36 != task.unsolicited:
                 self._wrong("DataSN", f"unsolicited Data-Out {header.w36} came for {task.unsolicited}")
@@ -212,16 +218,21 @@ class Conversation:
 
     # -- what the array sends --------------------------------------------------------------------------------------
 
-    def _on_received(self, opcode: int, header: Header, data: bytes) -> None:
+    def _on_received(self, opcode: int, fields: Fields, data: bytes) -> None:
+        if opcode == _DATA_IN:
+            self._data_in(fields)
+            return
+        if opcode == _RESPONSE:
+            self._response(fields, data)
+            return
+        header = Header._make(fields)
         if opcode == Op.LOGIN_RESPONSE:
             self._login_response(header, data)
             return
-        self._numbers(opcode, header)
-        if opcode == Op.RESPONSE:
-            self._response(header, data)
-        elif opcode == Op.DATA_IN:
-            self._data_in(header)
-        elif opcode == Op.R2T:
+        self._window(header.w28, header.w32)
+        counts = opcode != Op.R2T and not (opcode == Op.NOP_IN and header.w16 == _NO_TAG)
+        self._status(header.w24, counts)
+        if opcode == Op.R2T:
             self._r2t(header)
         elif opcode == Op.TMF_RESPONSE:
             self._function_response(header)
@@ -232,20 +243,19 @@ class Conversation:
         elif opcode == Op.ASYNC and header.w36 >> 24 == 1:
             self._watch.marks.hit(Mark.ASYNC_LOGOUT)
 
-    def _numbers(self, opcode: int, header: Header) -> None:
-        max_cmd_sn = header.w32
-        if (header.w28 - 1 - max_cmd_sn) & _NO_TAG < _HALF and header.w28 - 1 & _NO_TAG != max_cmd_sn:
-            self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {header.w28} - 1")
-        if _before(self._next_cmd_sn, header.w28):
+    def _window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
+        """ExpCmdSN and MaxCmdSN, which every PDU of the array's carries."""
+        if (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG >= _HALF:
+            self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1")
+        if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
             last = self._next_cmd_sn - 1 & _NO_TAG
-            self._wrong("CmdSN", f"ExpCmdSN {header.w28} is beyond what the host has sent, {last}")
-        if _before(self._max_cmd_sn, max_cmd_sn):
+            self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
+        self._exp_cmd_sn = exp_cmd_sn
+        if (max_cmd_sn - self._max_cmd_sn) & _NO_TAG < _HALF:
             self._max_cmd_sn = max_cmd_sn
-        carries = opcode != Op.R2T and (opcode != Op.DATA_IN or header.flags & _STATUS_WITH_DATA)
-        if not carries and opcode == Op.DATA_IN:
-            return
-        counts = carries and not (opcode == Op.NOP_IN and header.w16 == _NO_TAG)
-        stat_sn = header.w24
+
+    def _status(self, stat_sn: int, counts: bool) -> None:
+        """StatSN; ``counts``: the PDU uses it up, and does not merely show the next one."""
         if stat_sn != self._next_stat_sn:
             self._wrong("StatSN", f"{stat_sn} came for {self._next_stat_sn}")
         self._next_stat_sn = (stat_sn + 1) & _NO_TAG if counts else stat_sn
@@ -256,7 +266,7 @@ class Conversation:
             if self._next_stat_sn is not None and header.w24 != self._next_stat_sn:
                 self._wrong("StatSN", f"{header.w24} came for {self._next_stat_sn} during the login")
             self._next_stat_sn = (header.w24 + 1) & _NO_TAG
-            self._max_cmd_sn = header.w32
+            self._max_cmd_sn, self._exp_cmd_sn = header.w32, header.w28
         self.terms.hear(data)
         if status_class == 1:
             self._watch.logins.redirected(self, self.terms.names.get("TargetAddress", ""), header.w36 >> 16 & 0xFF)
@@ -265,24 +275,31 @@ class Conversation:
         elif header.flags & _TRANSIT and header.flags & 3 == _FULL_FEATURE:
             for scanner in (self._sent, self._received):
                 scanner.header_digest, scanner.data_digest = self.terms.header_digest, self.terms.data_digest
+            self._immediate_data = self.terms.immediate_data
+            self._first_burst = self.terms.numbers["FirstBurstLength"]
             self.full_feature = True
             self._watch.logged_in(self)
 
-    def _data_in(self, header: Header) -> None:
-        task = self.tasks.get(header.w16)
+    def _data_in(self, fields: Fields) -> None:
+        _, flags, _, status, lengths, _, itt, _, stat_sn, exp_cmd_sn, max_cmd_sn, data_sn, offset, residual = fields
+        self._window(exp_cmd_sn, max_cmd_sn)
+        with_status = flags & _STATUS_WITH_DATA
+        if with_status:
+            self._status(stat_sn, True)
+        task = self.tasks.get(itt)
         if task is None:
-            self._stray(header.w16, "Data-In")
+            self._stray(itt, "Data-In")
             return
-        if header.w36 != task.data_sn:
-            self._wrong("DataSN", f"Data-In {header.w36} came for {task.data_sn}")
-        if header.w40 != task.moved:
-            self._wrong("data offset", f"Data-In at {header.w40} came for {task.moved}")
-        task.data_sn = header.w36 + 1
-        task.moved = header.w40 + header.data_length
+        if data_sn != task.data_sn:
+            self._wrong("DataSN", f"Data-In {data_sn} came for {task.data_sn}")
+        if offset != task.moved:
+            self._wrong("data offset", f"Data-In at {offset} came for {task.moved}")
+        task.data_sn = data_sn + 1
+        task.moved = offset + (lengths & _LENGTH_MASK)
         if task.moved > task.edtl:
             self._wrong("data offset", f"{task.moved} bytes came of a read of {task.edtl}")
-        if header.flags & _STATUS_WITH_DATA:
-            self._answered(header, task, header.byte3, b"")
+        if with_status:
+            self._answered(itt, task, flags, residual, status, b"")
 
     def _r2t(self, header: Header) -> None:
         task = self.tasks.get(header.w16)
@@ -305,23 +322,26 @@ class Conversation:
         task.r2t_sn = header.w36 + 1
         task.asked = offset + length
 
-    def _response(self, header: Header, data: bytes) -> None:
-        task = self.tasks.get(header.w16)
+    def _response(self, fields: Fields, data: bytes) -> None:
+        _, flags, response, status, _, _, itt, _, stat_sn, exp_cmd_sn, max_cmd_sn, _, _, residual = fields
+        self._window(exp_cmd_sn, max_cmd_sn)
+        self._status(stat_sn, True)
+        task = self.tasks.get(itt)
         if task is None:
-            self._stray(header.w16, "a response")
-        elif header.byte2:
-            self._end(header.w16, task, False)  # the command did not complete at the target
+            self._stray(itt, "a response")
+        elif response:
+            self._end(itt, task, False)  # the command did not complete at the target
         else:
-            self._answered(header, task, header.byte3, data)
+            self._answered(itt, task, flags, residual, status, data)
 
-    def _answered(self, header: Header, task: Task, status: int, data: bytes) -> None:
-        itt = header.w16
+    def _answered(self, itt: int, task: Task, flags: int, residual: int, status: int, data: bytes) -> None:
         if status == _GOOD:
-            residual = header.w44 if header.flags & _UNDERFLOW else 0
-            if task.moved + residual != task.edtl and not header.flags & _OVERFLOW:
-                what = f"{task.moved} bytes were moved of {task.edtl}, residual {residual}"
+            short = residual if flags & _UNDERFLOW else 0
+            if task.moved + short != task.edtl and not flags & _OVERFLOW:
+                what = f"{task.moved} bytes were moved of {task.edtl}, residual {short}"
                 self._broken("data and residual", f"a command ended GOOD: {what}")
-            self._attention_due(task)
+            if self.owes_attention is not None:
+                self._attention_due(task)
         elif status == _CHECK_CONDITION:
             key = _sense_key(data)
             if key is None:
@@ -333,7 +353,7 @@ class Conversation:
 
     def _attention_due(self, task: Task) -> None:
         due = self.owes_attention
-        if due is not None and task.sent > due and not task.exempt:
+        if due is not None and task.sent > due and task.opcode not in _EXEMPT:
             self.owes_attention = None
             what = "a new nexus' first command" if not due else "the first command after a reset"
             self._watch.attentions.add("forgotten", f"{self.where}: {what} ended GOOD without a unit attention")
@@ -360,7 +380,7 @@ class Conversation:
             if task is not None and task.copy is not None:
                 self._watch.ended(task.copy, "its abort was answered function complete")
         elif function == _LOGICAL_UNIT_RESET or function in _RESETS_TARGET:
-            self._forget(lambda task: (not task.immediate and _before(task.cmd_sn, cmd_sn)) and task.lun == lun)
+            self._forget(lambda task: not task.flags and _before(task.cmd_sn, cmd_sn) and task.lun == lun)
             self._watch.reset(self, lun)
 
     def _forget(self, swept: Callable[[Task], bool]) -> None:
@@ -369,6 +389,10 @@ class Conversation:
             self._aborted[itt] = None
             if task.copy is not None:
                 self._watch.ended(task.copy, "the logical unit was reset")
+
+    def has_arrived(self, task: Task) -> bool:
+        """Whether the array has said that it took the command in."""
+        return not task.flags and _before(task.cmd_sn, self._exp_cmd_sn)
 
     @property
     def has_open_copies(self) -> bool:

@@ -8,23 +8,26 @@ what the target has taken in may live on there (RFC 7143 7.5, 7.14), and that is
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.check.wire.conversation import Conversation
 
 __all__ = ["Copy", "OpenR2t", "Task"]
 
 
 class Copy:
-    """One command that carries a logical write. ``where`` is "local → remote" of its connection.
+    """One command that carries a logical write, on ``conversation``.
 
     ``sent``, ``answered`` and ``ended`` are ticks, `None` for never; ``ended_by`` says what ended it. ``good``: it was
     answered GOOD.
     """
 
-    __slots__ = ("answered", "answered_ns", "ended", "ended_by", "good", "sent", "sent_ns", "where", "writer")
+    __slots__ = ("answered", "answered_ns", "conversation", "ended", "ended_by", "good", "sent", "sent_ns", "writer")
 
-    def __init__(self, writer: int, where: str, sent: int, sent_ns: int) -> None:
+    def __init__(self, writer: int, conversation: Conversation, sent: int, sent_ns: int) -> None:
         self.writer = writer
-        self.where = where
+        self.conversation = conversation
         self.sent = sent
         self.sent_ns = sent_ns
         self.answered: int | None = None
@@ -32,6 +35,11 @@ class Copy:
         self.good = False
         self.ended: int | None = None
         self.ended_by = ""
+
+    @property
+    def where(self) -> str:
+        """Its connection, for people."""
+        return self.conversation.where
 
     @property
     def open(self) -> bool:
@@ -53,40 +61,24 @@ class OpenR2t:
 class Task:
     """One SCSI command that has not been answered.
 
-    ``moved`` is what has come of a read, and what has been sent of a write; ``asked`` up to where R2Ts have asked.
+    ``moved`` is what has come of a read, and what has been sent of a write; ``asked`` up to where R2Ts have asked;
+    ``data_sn``, ``r2t_sn`` and ``unsolicited`` are the numbers that come next. ``sent`` is a tick. One is made for
+    every command, so what most of them never change stands in the class.
     """
 
-    __slots__ = (
-        "asked",
-        "cmd_sn",
-        "copy",
-        "data_sn",
-        "edtl",
-        "exempt",
-        "immediate",
-        "is_read",
-        "is_write",
-        "lun",
-        "moved",
-        "r2t_sn",
-        "r2ts",
-        "sent",
-        "unsolicited",
-    )
+    data_sn = 0
+    moved = 0
+    asked = 0
+    r2t_sn = 0
+    unsolicited = 0
+    r2ts: dict[int, OpenR2t] | None = None
+    copy: Copy | None = None
 
-    def __init__(self, header: Any, sent: int, is_read: bool, is_write: bool, exempt: bool) -> None:
+    def __init__(self, sent: int, cmd_sn: int, edtl: int, lun: bytes, flags: int, opcode: int) -> None:
         self.sent = sent
-        self.lun: bytes = header.lun
-        self.cmd_sn: int = header.w24
-        self.edtl: int = header.w20
-        self.immediate = bool(header.byte0 & 0x40)
-        self.is_read = is_read
-        self.is_write = is_write
-        self.exempt = exempt
-        self.data_sn = 0
-        self.moved = 0
-        self.asked = 0
-        self.r2t_sn = 0
-        self.r2ts: dict[int, OpenR2t] | None = None
-        self.unsolicited = 0
-        self.copy: Copy | None = None
+        self.cmd_sn = cmd_sn
+        self.edtl = edtl
+        self.lun = lun
+        self.flags = flags
+        self.opcode = opcode
+        """Of the CDB."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 
-__all__ = ["Header", "Op", "Scanner"]
+__all__ = ["Fields", "Header", "Op", "Scanner"]
 
 _BHS: Final = Struct(">BBBBI8sIIIIIIII")
 _BHS_BYTES: Final = 48
@@ -39,6 +39,10 @@ class Op:
     R2T: Final = 0x31
     ASYNC: Final = 0x32
     REJECT: Final = 0x3F
+
+
+Fields = tuple[int, int, int, int, int, bytes, int, int, int, int, int, int, int, int]
+"""What a `Header` is made of; whoever is called for every PDU takes them as they are."""
 
 
 class Header(NamedTuple):
@@ -85,11 +89,11 @@ SHOWN_BYTES: Final[Mapping[int, int]] = {
 
 
 class Scanner:
-    """One direction. ``on_pdu`` gets the opcode, the header and the beginning of the data segment of each PDU."""
+    """One direction. ``on_pdu`` gets the opcode, the header's fields and the beginning of the data of each PDU."""
 
     __slots__ = ("_buffer", "_on_pdu", "_skip", "data_digest", "header_digest")
 
-    def __init__(self, on_pdu: Callable[[int, Header, bytes], None]) -> None:
+    def __init__(self, on_pdu: Callable[[int, Fields, bytes], None]) -> None:
         self.header_digest = False
         self.data_digest = False
         self._on_pdu = on_pdu
@@ -107,10 +111,11 @@ class Scanner:
             data = self._buffer + data
             end = len(data)
             self._buffer = b""
+        unpack = _BHS.unpack_from
         while end - position >= _BHS_BYTES:
-            header = Header._make(_BHS.unpack_from(data, position))
-            lengths = header.lengths
-            opcode = header.byte0 & 0x3F
+            fields: Fields = unpack(data, position)
+            lengths = fields[4]
+            opcode = fields[0] & 0x3F
             head = _BHS_BYTES + (lengths >> 24) * 4
             if self.header_digest:
                 head += _DIGEST_BYTES
@@ -126,7 +131,7 @@ class Scanner:
                 total += (length + 3) & ~3
                 if self.data_digest:
                     total += _DIGEST_BYTES
-            self._on_pdu(opcode, header, data[first : first + shown])
+            self._on_pdu(opcode, fields, data[first : first + shown] if shown else b"")
             position += total
         if position < end:
             self._buffer = data[position:]

@@ -120,7 +120,10 @@ class WireWatch:
             self._lingering.append(conversation)
 
     def reset(self, by: Conversation, lun: bytes) -> None:
-        """A logical unit was reset: the tasks of every nexus end there, and each is owed a unit attention."""
+        """A logical unit was reset: the tasks of every nexus end there, and each is owed a unit attention.
+
+        Of another nexus only what is known to have arrived ends: what is still on its way comes after the reset.
+        """
         now = self.ticks.next()
         target = by.terms.names.get("TargetName")
         for other in [*self._conversations, *self._lingering]:
@@ -129,5 +132,5 @@ class WireWatch:
             if other.owes_attention is None:
                 other.owes_attention = now
             for task in other.tasks.values():
-                if task.lun == lun and task.copy is not None:
+                if task.lun == lun and task.copy is not None and other.has_arrived(task):
                     self.ended(task.copy, "the logical unit was reset")

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from harness.fault_step import Fault
 from harness.load import scenario_from
 from harness.mistakes import ScenarioError
 from harness.scenario import FixedPlacement
-from harness.steps import Fault, Login, Workload
+from harness.step_words import fault_words
+from harness.steps import Login, Workload
 
 Tables = dict[str, Any]
 
@@ -96,6 +98,17 @@ def test_an_equallogic_group_needs_its_address(tables: Tables) -> None:
         ({"kind": "blackhole", "portal": "192.168.51.2"}, "192.168.51.2", "blackhole 192.168.51.2"),
         ({"kind": "latency", "nic": "w2k3/3B_iSCSI", "extra": "1ms"}, "w2k3/3B_iSCSI", "latency w2k3/3B_iSCSI"),
         ({"kind": "rate", "portal": "192.168.51.2", "rate": "100Mbit", "name": "slow"}, "192.168.51.2", "slow"),
+        ({"kind": "loss", "nic": "w2k3/3A_iSCSI", "share": 0.001}, "w2k3/3A_iSCSI", "loss w2k3/3A_iSCSI"),
+        ({"kind": "corrupt", "portal": "192.168.51.2", "share": 1}, "192.168.51.2", "corrupt 192.168.51.2"),
+        (
+            {"kind": "reorder", "portal": "192.168.51.2", "share": 0.1, "delay": "50us", "direction": "in"},
+            "192.168.51.2",
+            "reorder 192.168.51.2",
+        ),
+        ({"kind": "jitter", "nic": "w2k3/3A_iSCSI", "extra": "1ms"}, "w2k3/3A_iSCSI", "jitter w2k3/3A_iSCSI"),
+        ({"kind": "queue_limit", "portal": "192.168.51.2", "limit": "64KiB", "name": "q"}, "192.168.51.2", "q"),
+        ({"kind": "clog", "nic": "w2k3/3A_iSCSI", "direction": "out"}, "w2k3/3A_iSCSI", "clog w2k3/3A_iSCSI"),
+        ({"kind": "blackhole", "nic": "w2k3/3A_iSCSI", "direction": "out"}, "w2k3/3A_iSCSI", "blackhole w2k3/3A_iSCSI"),
         ({"kind": "portal_down", "portal": "192.168.51.3"}, "192.168.51.3", "portal_down 192.168.51.3"),
         ({"kind": "array_kill"}, "array", "array_kill array"),
         ({"kind": "host_reboot", "host": "w2k3"}, "w2k3", "host_reboot w2k3"),
@@ -114,6 +127,16 @@ def test_a_fault_has_a_place_and_a_name_to_heal_it_by(tables: Tables, fault: Tab
         ({"kind": "link_down"}, "wants nic or portal"),
         ({"kind": "link_down", "nic": "w2k3/3A_iSCSI", "portal": "192.168.51.2"}, "wants nic or portal"),
         ({"kind": "latency", "nic": "w2k3/3A_iSCSI"}, "wants extra"),
+        ({"kind": "loss", "nic": "w2k3/3A_iSCSI"}, "wants share"),
+        ({"kind": "loss", "share": 0.1}, "wants nic or portal"),
+        ({"kind": "reorder", "nic": "w2k3/3A_iSCSI"}, "wants share and delay"),
+        ({"kind": "reorder", "nic": "w2k3/3A_iSCSI", "share": 0.1, "delay": "0s"}, "wants delay above 0"),
+        ({"kind": "jitter", "nic": "w2k3/3A_iSCSI", "extra": "0s"}, "wants extra above 0"),
+        ({"kind": "jitter", "nic": "w2k3/3A_iSCSI", "extra": "1ms", "direction": "in"}, "has no direction"),
+        ({"kind": "queue_limit", "nic": "w2k3/3A_iSCSI", "limit": "0B"}, "wants limit above 0"),
+        ({"kind": "clog", "nic": "w2k3/3A_iSCSI", "share": 0.5}, "has no share"),
+        ({"kind": "link_down", "nic": "w2k3/3A_iSCSI", "direction": "in"}, "has no direction"),
+        ({"kind": "busy", "portal": "192.168.51.2", "direction": "in"}, "has no direction"),
         ({"kind": "array_kill", "portal": "192.168.51.2"}, "has no portal"),
         ({"kind": "blackhole", "portal": "192.168.51.2", "carrier": True}, "has no carrier"),
     ],
@@ -146,9 +169,51 @@ def test_a_host_fences_in_no_way_unless_it_is_told_to(tables: Tables) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ({"share": 0}, "steps[3].share: expected more than 0.0, got 0"),
+        ({"share": 1.5}, "steps[3].share: expected at most 1.0, got 1.5"),
+        ({"direction": "both"}, "steps[3].direction: expected"),
+        ({"nic": "w2k3/3C_iSCSI"}, 'steps[3].nic: no NIC "w2k3/3C_iSCSI"'),
+        ({"nic": None, "portal": "192.168.51.9"}, 'steps[3].portal: no portal "192.168.51.9"'),
+    ],
+)
+def test_a_fault_of_a_cable_says_where_and_how_much(tables: Tables, change: Tables, complaint: str) -> None:
+    fault = {"do": "fault", "kind": "loss", "nic": "w2k3/3A_iSCSI", "share": 0.1, **change}
+    tables["steps"].append({key: value for key, value in fault.items() if value is not None})
+    assert complaint in told(tables)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ({"kind": "loss", "share": 0.001}, "loss w2k3/3A_iSCSI, 0.1 % of the frames"),
+        (
+            {"kind": "corrupt", "share": 0.02, "direction": "in"},
+            "corrupt w2k3/3A_iSCSI, 2 % of the frames that come to it",
+        ),
+        (
+            {"kind": "reorder", "share": 0.5, "delay": "80us", "direction": "out"},
+            "reorder w2k3/3A_iSCSI, 50 % of the frames it sends, 80us late",
+        ),
+        ({"kind": "jitter", "extra": "1ms"}, "jitter w2k3/3A_iSCSI, up to 1ms"),
+        ({"kind": "latency", "extra": "1ms"}, "latency w2k3/3A_iSCSI +1ms"),
+        ({"kind": "queue_limit", "limit": "64KiB"}, "queue limit w2k3/3A_iSCSI, 64KiB each way"),
+        ({"kind": "clog"}, "clog w2k3/3A_iSCSI"),
+        ({"kind": "blackhole", "direction": "in"}, "blackhole w2k3/3A_iSCSI, the frames that come to it"),
+        ({"kind": "rate", "rate": "10Mbit"}, "rate w2k3/3A_iSCSI to 10Mbit"),
+        ({"kind": "link_down", "carrier": True}, "link down w2k3/3A_iSCSI (link light stays on)"),
+    ],
+)
+def test_a_fault_in_words(fault: Tables, words: str) -> None:
+    step = Fault.model_validate({"do": "fault", "nic": "w2k3/3A_iSCSI", **fault})
+    assert fault_words(step) == words
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
         ({"ios": 100}, "expected duration or ios, not both"),
         ({"duration": None}, "or background = true"),
-        ({"depth": 0}, "steps[1].depth: expected more than 0, got 0"),
+        ({"depth": 0}, "steps[1].depth: expected more than 0.0, got 0"),
         ({"read_share": 1.5}, "steps[1].read_share: expected at most 1"),
         ({"block": "1000B"}, "steps[1].block: expected a multiple of the volume's blocks of 512 bytes, got 1000"),
         ({"region": "2GiB"}, "steps[1].region: the volume has 1073741824 bytes"),

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from harness.fault_step import Fault
 from harness.load import scenario_from
 from harness.sim_world import SimWorld
-from harness.steps import Fault
 from harness.trace import Trace
 from harness.world import WorldFault
 from tests.support.runs import GROUP, NICS, PORTALS, SOURCES, two_paths

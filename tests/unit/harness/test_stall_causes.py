@@ -36,6 +36,11 @@ def test_a_pulled_cable_is_seen_at_once() -> None:
         {"kind": "array_kill"},
         {"kind": "latency", "nic": NICS[0], "extra": "1ms"},
         {"kind": "rate", "nic": NICS[0], "rate": "100Mbit"},
+        {"kind": "loss", "nic": NICS[0], "share": 0.1},
+        {"kind": "reorder", "nic": NICS[0], "share": 0.1, "delay": "1ms"},
+        {"kind": "jitter", "nic": NICS[0], "extra": "1ms"},
+        {"kind": "corrupt", "nic": NICS[0], "share": 0.1},
+        {"kind": "queue_limit", "nic": NICS[0], "limit": "10KB"},
     ],
     ids=lambda fault: fault["kind"],
 )
@@ -47,6 +52,8 @@ def test_a_silent_loss_takes_as_long_as_tcp_does() -> None:
     tcp_s = tcp_give_up_ns(tcp_profile(W2K3.tcp_profile)) / SECOND_NS
     for fault in (
         {"kind": "blackhole", "nic": NICS[0]},
+        {"kind": "blackhole", "nic": NICS[0], "direction": "in"},
+        {"kind": "clog", "nic": NICS[0]},
         {"kind": "link_down", "nic": NICS[0], "carrier": True},
     ):
         assert stall_s(fault) == tcp_s + LINK_DOWN_TIME_S

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.fault_step import Fault
 from harness.load import scenario_from
 from harness.loopback import scenario_on_loopback
-from harness.steps import Fault
 from harness.tcp_world import TcpWorld
 from harness.world import WorldError
 from tests.support.runs import NICS, PORTALS, SHORT_TIMERS, SOURCES, Tables, login, run, two_paths, verdicts, workload

@@ -5,8 +5,8 @@ import functools
 
 import pytest
 
+from initiator_model.budgets import CHANGES_MAX
 from initiator_model.disk import DiskError, DiskRemoved, IoResult, LogicalIo, MpioDisk, Operation, Outcome, QueueFull
-from initiator_model.dispatch import CHANGES_MAX
 from initiator_model.dsm import Dsm, PolicyRequest
 from initiator_model.errors import ErrorTable
 from initiator_model.errors.linux import LINUX

@@ -308,6 +308,28 @@ def test_a_key_that_somebody_has_removed_already_is_not_missed() -> None:
     Bench(FenceRule.NONE).play(scenario)
 
 
+def test_a_second_host_joins_the_reservation_and_is_spared_when_the_first_one_fences() -> None:
+    async def scenario(bench: Bench) -> None:
+        other = IscsiHost(
+            "other",
+            "iqn.1991-05.com.microsoft:other",
+            PROFILE,
+            bench.connector,
+            bench.random_bytes,
+            fencing=Fencing(FenceRule.PREEMPT_AND_ABORT),
+        )
+        await other.add_target_portal(TargetAddress(GROUP), SOURCE_B)
+        await other.log_on(VOLUME_IQN, source=SOURCE_B, multipath=True)
+        assert len(bench.keys) == 3
+        await bench.fail_over()
+        assert len(bench.keys) == 2
+        await other.disk(VOLUME_IQN).disk.write(0, b"o" * BLOCK)
+        assert bench.stored() == b"o"
+        other.power_off()
+
+    Bench(FenceRule.PREEMPT_AND_ABORT).play(scenario)
+
+
 def test_a_reservation_of_another_kind_keeps_the_path_out_and_says_so() -> None:
     async def scenario(bench: Bench) -> None:
         nexus = bench.sessions[0].session

@@ -5,8 +5,23 @@ import errno
 
 import pytest
 
-from sim.faults import Blackhole, HostReboot, Latency, LinkDown, PortalDown, ProcessKill, Rate
+from sim.faults import (
+    Blackhole,
+    ClogFault,
+    Corrupt,
+    HostReboot,
+    JitterFault,
+    Latency,
+    LinkDown,
+    Loss,
+    PortalDown,
+    ProcessKill,
+    Rate,
+    Reorder,
+    ShortQueue,
+)
 from sim.net import SegmentRecord
+from sim.net.impairment import Direction
 from sim.net.segment import RST
 from tests.unit.sim.net.bench import GROUP, NIC_A, NIC_B, PORTAL_1, PORTAL_2, Bench, Peer
 
@@ -121,6 +136,99 @@ def test_two_faults_at_one_place_hold_independently(bench: Bench) -> None:
     assert bench.nic_a.passing
 
 
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_blackhole_may_swallow_one_direction_only(bench: Bench, direction: Direction) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        fault = Blackhole(bench.nic_a, direction)
+        fault.apply()
+        peer.transport.write(b"question")
+        other.transport.write(b"answer")
+        await asyncio.sleep(0.1)
+        heard = direction is Direction.IN
+        assert (bytes(other.received), bytes(peer.received)) == ((b"question", b"") if heard else (b"", b"answer"))
+        assert not bench.nic_a.passing
+        fault.heal()
+        await asyncio.sleep(5)
+        assert (bytes(other.received), bytes(peer.received)) == (b"question", b"answer")
+        assert bench.nic_a.passing
+
+    in_a_connection(bench, test)
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_what_a_clog_holds_comes_at_once_and_in_order_when_it_ends(bench: Bench, direction: Direction) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        log: list[SegmentRecord] = []
+        bench.network.observe(log.append)
+        fault = ClogFault(bench.nic_a, direction)
+        fault.apply()
+        peer.transport.write(b"one, ")
+        other.transport.write(b"1, ")
+        await asyncio.sleep(0.01)
+        peer.transport.write(b"two")
+        other.transport.write(b"2")
+        await asyncio.sleep(0.01)
+        clogged, free = (peer, other) if direction is Direction.IN else (other, peer)
+        assert clogged.received == b""
+        assert free.received != b""
+        before_ns = bench.loop.now_ns
+        fault.heal()
+        await asyncio.sleep(0.001)
+        assert (bytes(other.received), bytes(peer.received)) == (b"one, two", b"1, 2")
+        assert clogged.arrived_ns - before_ns < 100_000
+        assert not [record for record in log if record.payload in (b"one, two", b"1, 2")]  # nothing was sent again
+
+    in_a_connection(bench, test)
+
+
+def test_after_a_fault_of_the_cable_a_nic_is_as_before(bench: Bench) -> None:
+    nic = bench.nic_a
+    faults = [
+        Loss(nic, 0.5),
+        Corrupt(nic, 0.5, Direction.IN),
+        Reorder(nic, 0.5, 1_000, Direction.OUT),
+        JitterFault(nic, 1_000),
+        ShortQueue(nic, 10_000),
+        ClogFault(nic),
+        Blackhole(nic, Direction.OUT),
+    ]
+    for fault in (*faults, *faults):
+        fault.apply()
+    assert nic.inward is not None
+    assert nic.outward is not None
+    for fault in (*reversed(faults), *faults):
+        fault.heal()
+    assert nic.inward is nic.outward is None
+    assert nic.passing
+
+
+def test_half_of_the_frames_lost_delays_a_message_but_does_not_change_it(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        fault = Loss(bench.nic_a, 0.3)
+        fault.apply()
+        message = bytes(range(256)) * 200
+        peer.transport.write(message)
+        await asyncio.sleep(30)
+        assert message.startswith(other.received)
+        fault.heal()
+        await asyncio.sleep(30)
+        assert other.received == message
+
+    in_a_connection(bench, test)
+
+
+def test_corrupted_bytes_reach_the_application(bench: Bench) -> None:
+    async def test(peer: Peer, other: Peer) -> None:
+        Corrupt(bench.nic_a, 1.0, Direction.OUT).apply()
+        message = bytes(20_000)
+        peer.transport.write(message)
+        await asyncio.sleep(0.1)
+        assert len(other.received) == len(message)
+        assert sum(byte != 0 for byte in other.received) == 14  # one byte of each frame
+
+    in_a_connection(bench, test)
+
+
 def test_latency_and_rate_come_and_go(bench: Bench) -> None:
     async def test(peer: Peer, other: Peer) -> None:
         async def one_way_ns() -> int:
@@ -220,5 +328,14 @@ def test_impossible_faults_are_refused(bench: Bench) -> None:
         Latency(bench.nic_a, -1)
     with pytest.raises(ValueError, match="w2k3/3A_iSCSI: a rate"):
         Rate(bench.nic_a, 0)
+    for impossible in (0, -0.1, 1.1):
+        with pytest.raises(ValueError, match="w2k3/3A_iSCSI: expected a share of the frames above 0 and at most 1"):
+            Loss(bench.nic_a, impossible)
+    with pytest.raises(ValueError, match="w2k3/3A_iSCSI: a frame that comes late"):
+        Reorder(bench.nic_a, 0.5, 0)
+    with pytest.raises(ValueError, match="w2k3/3A_iSCSI: jitter"):
+        JitterFault(bench.nic_a, 0)
+    with pytest.raises(ValueError, match="w2k3/3A_iSCSI: a queue"):
+        ShortQueue(bench.nic_a, 0)
     with pytest.raises(ValueError, match=r"w2k3/3A_iSCSI has no address 1.2.3.4"):
         PortalDown(bench.nic_a, "1.2.3.4").apply()

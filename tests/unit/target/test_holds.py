@@ -155,6 +155,19 @@ def test_late_with_a_count_holds_so_many_commands_and_no_more() -> None:
     assert disk_bytes(group, 0, BLOCK) == OLD
 
 
+def test_what_is_ended_is_not_kept_by_what_it_waited_for() -> None:
+    """A fault may stay on for days, and a host abort and send again all the while."""
+    group = make_group()
+    peer = path(group, A, 1)
+    on(group)
+    for _ in range(3):
+        command = write(peer)
+        peer.send(command)
+        assert manage(peer, TmfFunction.ABORT_TASK, command) is TmfResult.FUNCTION_COMPLETE
+    (gate,) = group.faults._gates.values()
+    assert gate._waiters == []
+
+
 def test_late_reads_leave_writes_alone() -> None:
     group = make_group()
     peer = path(group, A, 1)

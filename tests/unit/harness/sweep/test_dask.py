@@ -25,7 +25,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     programs = [["dask_scheduler", *where, "--port", "0", "--scheduler-file", str(about)]]
     worker = ["dask_worker", *where, "--scheduler-file", str(about), "--nthreads", "1", "--nworkers", "1"]
     programs += [worker, worker]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
     running = []
     try:
         for name, *arguments in programs:

@@ -83,7 +83,7 @@ def test_a_failure_is_told_with_its_smallest_seed_and_what_replays_it() -> None:
     ("policy", "signature", "why"),
     [
         ("Dies", "harness failure: process died", "its worker process died"),
-        ("HangsAndIsDeaf", "harness failure: process hung, and was ended", "its worker process hung"),
+        ("HangsAndIsDeaf", "harness failure: process hung", "sweeping.py"),
         ("Hangs", "harness failure: too long", "longer than 0.5 s of wall-clock time"),
     ],
 )

@@ -123,6 +123,8 @@ def test_a_burst_arrives_when_its_last_frame_would_have() -> None:
     async def main() -> None:
         await bench.listen()
         peer, other = await bench.pair()
+        peer.transport.write(bytes(20_000))  # so that the congestion window has room for a burst
+        await asyncio.sleep(0.2)
         before_ns = bench.loop.now_ns
         peer.transport.write(bytes(3 * 1_460))
         await asyncio.sleep(0.001)

@@ -13,7 +13,7 @@ TILL_QUIET_NS = NEVER_NS - 1
 
 class Wire:
     """A client and a server `latency_ns` apart. `lose(segment)` decides what does not arrive; both ends read at once
-    unless `reading` says otherwise."""
+    unless `reading` says otherwise. `log` keeps what either end sent, and when."""
 
     def __init__(
         self,
@@ -28,16 +28,21 @@ class Wire:
         self.client = kind(client or profile, CLIENT, SERVER, 1_000)
         self.server = kind(profile, SERVER, CLIENT, 4_294_967_000)  # its numbers soon pass 2**32
         self.lose: Callable[[Segment], bool] = lambda segment: False
-        self.sent: list[Segment] = []
+        self.log: list[tuple[int, Segment]] = []
         self.got = {self.client: bytearray(), self.server: bytearray()}
         self.reading = {self.client: True, self.server: True}
         self._flying: list[tuple[int, Segment]] = []
+
+    @property
+    def sent(self) -> list[Segment]:
+        """What either end sent."""
+        return [segment for _, segment in self.log]
 
     def _collect(self) -> None:
         for end in (self.client, self.server):
             outgoing, end.outgoing = end.outgoing, []
             for segment in outgoing:
-                self.sent.append(segment)
+                self.log.append((self.now_ns, segment))
                 if not self.lose(segment):
                     self._flying.append((self.now_ns + self.latency_ns, segment))
 
@@ -74,8 +79,8 @@ class Wire:
         """Connect, until both ends are established; the clock then starts anew for the test."""
         self.client.connect(self.now_ns)
         [syn], self.client.outgoing = self.client.outgoing, []
-        self.sent.append(syn)
+        self.log.append((self.now_ns, syn))
         self.server.accept(self.now_ns, syn)
         self.run(self.now_ns + 4 * self.latency_ns)
         assert self.client.state is self.server.state is TcpState.ESTABLISHED
-        self.sent.clear()
+        self.log.clear()
