@@ -38,9 +38,9 @@ def scenarios(
 
     ``topology`` fixes the machines, or how they are drawn (None: `topologies()`). ``faults`` and ``workload`` are the
     steps of the break phase, each with its `at`: a strategy, a function of the topology that makes one (such as
-    ``partial(fault_schedules, kinds=["link_down"], at_most=1)``), or fixed steps. ``fencing`` is the `fencing` of
-    hosts that have multipath, and their volumes to themselves. I/O has to end well, unless a fault is there that makes the array refuse it, or a machine go away. Drawing
-    raises ScenarioError for parts that do not fit together.
+    ``partial(fault_schedules, kinds=["link_down"], at_most=1)``), or fixed steps. ``fencing`` is the `fencing` of hosts
+    that have multipath, and their volumes to themselves. I/O has to end well, unless a fault is there that makes the
+    array refuse it, or a machine go away. Drawing raises ScenarioError for parts that do not fit together.
     """
     return _scenarios(topology if topology is not None else topologies(), faults, workload, fencing)
 

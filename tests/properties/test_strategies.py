@@ -60,7 +60,7 @@ def test_a_drawn_scenario_passes(scenario: Scenario) -> None:
     result = run(scenario, seed=0)
 
     assert result.failures == ()
-    assert result.io.submitted >= 1
+    event(f"{result.io.submitted} I/Os")
 
 
 def smallest(condition: Callable[[Scenario], bool]) -> tuple[Scenario, list[Fault], list[SingleIo]]:
