@@ -56,8 +56,9 @@ def test_stopping_leaves_no_thread_and_no_listener() -> None:
 
     assert threading.active_count() == before
     assert not connects(*array.address)
-    with hanging, pytest.raises(ConnectionResetError):
-        hanging.recv(1)
+    with hanging:
+        hanging.settimeout(5)
+        assert hanging.recv(1) == b""
 
 
 def test_a_portal_goes_down_and_comes_back(array: LoopbackArray) -> None:
@@ -106,15 +107,13 @@ def test_a_fault_it_cannot_have_is_refused(
 
 def test_connections_can_be_dropped_at_one_portal(array: LoopbackArray) -> None:
     port = array.address[1]
-    with socket.create_connection((array.portals[0], port)) as one:
-        with socket.create_connection((array.portals[1], port)) as other:
-            while array.drop_connections(array.portals[0]) == 0:
-                pass
-            with pytest.raises(ConnectionResetError):
-                one.recv(1)
-            other.settimeout(0.1)
-            with pytest.raises(TimeoutError):
-                other.recv(1)
+    first, second, _ = array.portals
+    with socket.create_connection((first, port)) as one, socket.create_connection((second, port)) as other:
+        assert array.drop_connections(first) == 1
+        assert one.recv(1) == b""
+        other.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            other.recv(1)
 
 
 def test_a_mistake_in_its_tables_is_told_with_the_key() -> None:

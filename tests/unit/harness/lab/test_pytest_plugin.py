@@ -50,7 +50,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def seeds(result: pytest.RunResult) -> list[int]:
     """Those that ran, in order."""
-    return [int(seed) for seed in re.findall(r"test_it\[seed-(\d+)\] \w+", result.stdout.str())]
+    return [int(seed) for seed in re.findall(r"::test_it\[seed-(\d+)\] (?:PASSED|FAILED)", result.stdout.str())]
 
 
 @pytest.mark.parametrize(

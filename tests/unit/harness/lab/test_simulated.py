@@ -188,8 +188,8 @@ def test_what_a_coroutine_raises_comes_out_and_nothing_is_left_broken(lab: Lab) 
 
     with pytest.raises(KeyError, match="its own"):
         lab.run(main())
-    assert any("portal" in line or "fault" in line for line in lab.log) or lab.log == ()
-    lab.run(asyncio.sleep(1))  # a new world
+    lab.run(asyncio.sleep(1))  # in a new world
+    assert lab.now_s == 1
 
 
 def test_a_coroutine_that_never_ends_is_ended(lab: Lab) -> None:
@@ -215,7 +215,7 @@ def test_other_machines(lab: Lab) -> None:
     assert (other.address, other.portals) == (("192.168.51.6", 860), ("192.168.51.7",))
     assert other.sources == lab.sources
     assert lab.with_machines("scenarios/ps100_three_nics.toml").sources[0] == "192.168.50.105"
-    with pytest.raises(ScenarioError, match="array.portals"):
+    with pytest.raises(ScenarioError, match=r"array\.portals"):
         lab.with_machines({"array": {**array, "portals": []}})
 
 
