@@ -40,6 +40,8 @@ class Judgement:
     why: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     kind: FailureKind = "correctness"
+    unknown: bool = False
+    """Nothing can be said, and `why` says for what reason; `ok` is True then, for nothing was found wrong."""
 
 
 def check_name(check: Check) -> str:
@@ -97,10 +99,16 @@ def judge_run(check: Check, scenario: Scenario, result: Result, facts: RunFacts)
             assert_never(check)
 
 
+def _verdict(judgement: Judgement) -> Literal["pass", "fail", "unknown"]:
+    if judgement.unknown:
+        return "unknown"
+    return "pass" if judgement.ok else "fail"
+
+
 def with_judgements(result: Result, judgements: Iterable[Judgement]) -> Result:
     """The result with these checks added; one failure, old or new, makes the verdict "fail"."""
     found = tuple(judgements)
-    checks = tuple(CheckVerdict(one.check, "pass" if one.ok else "fail") for one in found)
+    checks = tuple(CheckVerdict(one.check, _verdict(one)) for one in found)
     failures = tuple(Failure(one.check, one.why, one.evidence, one.kind) for one in found if not one.ok)
     failed = bool(result.failures or failures)
     return replace(

@@ -96,7 +96,8 @@ class Oracles:
             lambda findings: Logins(findings, self.marks, list(array.portals), dead, array.group_ip),
             lambda writer: any(writer in known for known in landed),
         )
-        self.streams = StreamWatch(self.now_ns)
+        damage = any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps)
+        self.streams = StreamWatch(self.now_ns, damage=damage)
 
     @property
     def volumes(self) -> tuple[str, ...]:

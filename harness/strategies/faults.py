@@ -19,6 +19,8 @@ __all__ = ["fault_schedules"]
 AT_MOST: Final = 3
 MOST: Final = 20
 REBOOT: Final = "host_reboot"
+FENCES: Final = ("lun-reset", "preempt-and-abort")
+"""What ends a write that the array still holds."""
 
 
 def fault_schedules(
@@ -74,6 +76,8 @@ def _one_fault(draw: DrawFn, topology: Topology, kinds: list[SwarmFault]) -> tup
     """When it begins and ends, in milliseconds, and its step."""
     fault = draw(st.sampled_from(kinds))
     step = draw(st.sampled_from(outcomes(lambda chance: fault_step(chance, fault, topology))))
+    if fault.holds_writes and not all(host.get("fencing") in FENCES for host in topology.tables["hosts"]):
+        step = {**step, "op": "read"}  # as sweeps do: a write that is held and not fenced off is a ghost
     begins_ms = draw(moments_ms())
     return begins_ms, begins_ms + draw(spans_ms(fault.longest_ms)), step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -54,23 +55,18 @@ def _scenarios(
     fencing: str | SearchStrategy[str],
 ) -> Scenario:
     machines = topology if isinstance(topology, Topology) else draw(topology)
-    fence = fencing if isinstance(fencing, str) else draw(fencing)
+    machines = _fenced(machines, fencing if isinstance(fencing, str) else draw(fencing))
     broken = _drawn(draw, faults, machines)
     work = _drawn(draw, workload, machines)
     may_fail = any(_cost(step) is Cost.IO for step in broken if step["do"] == "fault")
     if may_fail:  # the disk itself may be gone
         work = tuple({**step, "may_be_refused": True} if step["do"] == "io" else step for step in work)
     policies = [policy_step(Drawn(draw), *disk) for disk in _disks(machines) if draw(st.booleans())]
-    hosts = [
-        {**host, "fencing": fence} if _may_fence(machines, row) else host
-        for host, row in zip(machines.tables["hosts"], machines.hosts, strict=True)
-    ]
     return scenario_from(
         {
             "name": NAME,
             "seed": 0,
             **machines.tables,
-            "hosts": hosts,
             "steps": [
                 *logins(machines),
                 *policies,
@@ -96,6 +92,14 @@ def _cost(step: dict[str, Any]) -> Cost:
 
 def _disks(topology: Topology) -> list[tuple[DrawnHost, str]]:
     return [(host, volume) for host in topology.hosts if host.multipath for volume in host.volumes]
+
+
+def _fenced(topology: Topology, fencing: str) -> Topology:
+    hosts = [
+        {**tables, "fencing": fencing} if fencing != "none" and _may_fence(topology, host) else tables
+        for tables, host in zip(topology.tables["hosts"], topology.hosts, strict=True)
+    ]
+    return replace(topology, tables={**topology.tables, "hosts": hosts})
 
 
 def _may_fence(topology: Topology, host: DrawnHost) -> bool:

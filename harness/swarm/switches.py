@@ -47,6 +47,11 @@ class Switches:
     operations: tuple[str, ...]
     policy_changes: bool
 
+    @property
+    def writes_are_fenced(self) -> bool:
+        """Whether a write that the array still holds is ended before it is sent again on another path."""
+        return self.fencing in ("lun-reset", "preempt-and-abort") and not self.shared_volume
+
 
 def switches_of(seed: int) -> Switches:
     """The features that are on in this seed."""
@@ -55,6 +60,8 @@ def switches_of(seed: int) -> Switches:
     redirecting = rng.chance(0.8)
     digests = rng.chance(0.3)
     harmless = rng.chance(0.7)  # faults that cost time alone: then nothing may fail, which is the sharper demand
+    large_blocks = rng.chance(0.3)
+    swift = large_blocks and rng.chance(0.6)  # where nothing is slow much may be under way, so cables fail in its midst
     kinds = [
         fault.kind
         for fault in FAULTS
@@ -62,7 +69,11 @@ def switches_of(seed: int) -> Switches:
         and (fault.cost is Cost.TIME or not harmless)
         and (redirecting or not fault.redirecting_only)
         and (digests or not fault.wants_digests)
+        and not (swift and fault.slows)
     ]
+    operations = [name for name in OPERATIONS if rng.chance(0.2)]
+    if large_blocks and "drop" not in operations:
+        operations.append("drop")  # what is under way then is what large blocks are for
     return Switches(
         hosts=hosts,
         redirecting=redirecting,
@@ -73,11 +84,16 @@ def switches_of(seed: int) -> Switches:
         # Faults that cost I/O may fail a path whose session works; a disk that is removed then is not found again.
         patient=rng.chance(0.65) or not harmless,
         shared_volume=hosts > 1 and rng.chance(0.5),
-        large_blocks=rng.chance(0.25),
+        large_blocks=large_blocks,
         deep_queues=rng.chance(0.15),
         kinds=tuple(kinds),
-        fencing=rng.pick(("wait", "lun-reset", "preempt-and-abort")) if rng.chance(0.15) else "none",
+        fencing=rng.pick(_fences(kinds)) if rng.chance(0.3) else "none",
         flap=rng.chance(0.25),
-        operations=tuple(name for name in OPERATIONS if rng.chance(0.2)),
+        operations=tuple(operations),
         policy_changes=rng.chance(0.3),
     )
+
+
+def _fences(kinds: list[FaultKind]) -> tuple[str, ...]:
+    """An array that starts anew has forgotten the keys, and a path that did not fail meanwhile registers none."""
+    return ("wait", "lun-reset") if "array_kill" in kinds else ("wait", "lun-reset", "preempt-and-abort")

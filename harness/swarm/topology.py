@@ -27,7 +27,7 @@ _PORTALS: Final = (1, 2, 2, 2, 3, 3, 4)
 """How many there are, each number as often as it is likely; the same below."""
 _NICS: Final = (1, 2, 2, 2, 2, 3)
 _NIC_NAMES: Final = "abcdefgh"
-_SLOW_RATES: Final = ("100Mbit", "1Gbit")
+_SLOW_RATES: Final = ("100Mbit", "100Mbit", "1Gbit")
 """With large blocks: a cable that fails then finds data under way."""
 _RATES: Final = ("1Gbit", "1Gbit", "10Gbit")
 _LATENCIES: Final = ("10us", "10us", "100us")
@@ -153,8 +153,8 @@ def _groups(rng: Chance, portals: tuple[str, ...]) -> tuple[tuple[int, list[str]
 def _host(source: Source, number: int, on: Switches, shape: Shape, volumes: tuple[str, ...]) -> DrawnHost:
     rng = source(f"swarm:host {number}")
     kind = rng.pick(shape.kinds)
-    names = _NIC_NAMES[: rng.pick(shape.nics)]
-    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate(names))
+    count = min(rng.pick(shape.nics), 2 if kind.opens_sessions else len(_NIC_NAMES))  # of three its manager chooses two
+    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate(_NIC_NAMES[:count]))
     multipath = kind.opens_sessions or len(nics) > 1 or rng.chance(0.5)
     own = volumes if on.hosts == 1 or on.shared_volume else volumes[number : number + 1]
     return DrawnHost(f"host{number + 1}", kind, nics, multipath, own)

@@ -12,7 +12,7 @@ def test_the_document_has_the_fields_others_read(result: Result) -> None:
     document = json.loads(result.to_json())
     assert list(document) == [
         "schema", "scenario", "seed", "net", "verdict", "failures", "checks", "trace_sha256", "virtual_seconds",
-        "wall_seconds", "connections", "phases", "failovers", "io", "marks",
+        "wall_seconds", "connections", "phases", "failovers", "io", "marks", "events",
     ]  # fmt: skip
     assert document["schema"] == "mpiolab.result/1"
     assert document["checks"] == [{"name": "io", "verdict": "pass"}]

@@ -213,7 +213,7 @@ def test_a_fault_in_words(fault: Tables, words: str) -> None:
     [
         ({"ios": 100}, "expected duration or ios, not both"),
         ({"duration": None}, "or background = true"),
-        ({"depth": 0}, "steps[1].depth: expected more than 0.0, got 0"),
+        ({"depth": 0}, "steps[1].depth: expected more than 0, got 0"),
         ({"read_share": 1.5}, "steps[1].read_share: expected at most 1"),
         ({"block": "1000B"}, "steps[1].block: expected a multiple of the volume's blocks of 512 bytes, got 1000"),
         ({"region": "2GiB"}, "steps[1].region: the volume has 1073741824 bytes"),
