@@ -6,6 +6,7 @@ is drawn in four.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -14,7 +15,7 @@ from hypothesis.strategies import SearchStrategy
 
 from harness.swarm.chance import Chance
 
-__all__ = ["BEGIN_MS", "END_MS", "Drawn", "Steps", "expect_within", "moments_ms", "outcomes", "spans_ms"]
+__all__ = ["BEGIN_MS", "END_MS", "Drawn", "Steps", "Told", "expect_within", "moments_ms", "outcomes", "spans_ms"]
 
 T = TypeVar("T")
 Steps = tuple[dict[str, Any], ...]
@@ -29,56 +30,54 @@ LONGEST_MS: Final = 4_000
 _ROUND_MS: Final = 100
 
 
-class Drawn:
-    """A `harness.swarm.chance.Chance` whose picks Hypothesis draws: it shrinks to the first, to 0 and to False."""
+class _Picks(ABC):
+    """A `harness.swarm.chance.Chance` made of one kind of draw."""
 
-    def __init__(self, draw: Callable[[SearchStrategy[Any]], Any]) -> None:
-        self._draw = draw
-
+    @abstractmethod
     def below(self, limit: int) -> int:
         """See `Chance.below`."""
-        return self.between(0, limit - 1)
-
-    def between(self, low: int, high: int) -> int:
-        """See `Chance.between`."""
-        value: int = self._draw(st.integers(low, high))
-        return value
-
-    def chance(self, probability: float) -> bool:
-        """See `Chance.chance`. Hypothesis has its own idea of what is likely."""
-        value: bool = probability > 0 and (probability >= 1 or self._draw(st.booleans()))
-        return value
-
-    def pick(self, items: Sequence[T]) -> T:
-        """See `Chance.pick`. An item that stands there several times, to be likely, is one item here."""
-        value: T = self._draw(st.sampled_from(_once(items)))
-        return value
-
-
-class _Told:
-    """A chance that picks what it is told, then always the first, and notes how many there were to pick from."""
-
-    def __init__(self, told: list[int]) -> None:
-        self.picked: list[tuple[int, int]] = []
-        self._told = told
-
-    def below(self, limit: int) -> int:
-        """See `Chance.below`."""
-        at = len(self.picked)
-        self.picked.append((self._told[at] if at < len(self._told) else 0, limit))
-        return self.picked[-1][0]
 
     def between(self, low: int, high: int) -> int:
         """See `Chance.between`."""
         return low + self.below(high - low + 1)
 
     def chance(self, probability: float) -> bool:
-        """See `Chance.chance`."""
-        return self.below(2) == 1
+        """See `Chance.chance`. Hypothesis has its own idea of what is likely."""
+        return probability > 0 and (probability >= 1 or self.below(2) == 1)
 
     def pick(self, items: Sequence[T]) -> T:
-        """See `Chance.pick`."""
-        return items[self.below(len(items))]
+        """See `Chance.pick`. An item that stands there several times, to be likely, is one item here."""
+        once = [item for at, item in enumerate(items) if item not in items[:at]]
+        return once[self.below(len(once))]
+
+
+class Drawn(_Picks):
+    """Hypothesis draws; it shrinks to the first, to 0 and to False. ``noted`` is what it has drawn."""
+
+    def __init__(self, draw: Callable[[SearchStrategy[Any]], Any]) -> None:
+        self.noted: list[int] = []
+        self._draw = draw
+
+    def below(self, limit: int) -> int:
+        """See `Chance.below`."""
+        value: int = self._draw(st.integers(0, limit - 1))
+        self.noted.append(value)
+        return value
+
+
+class Told(_Picks):
+    """It is told what to draw, as near as can be, then draws 0; it notes that with how many there were."""
+
+    def __init__(self, told: Sequence[int]) -> None:
+        self.drawn: list[tuple[int, int]] = []
+        self._told = told
+
+    def below(self, limit: int) -> int:
+        """See `Chance.below`."""
+        at = len(self.drawn)
+        value = min(self._told[at], limit - 1) if at < len(self._told) else 0
+        self.drawn.append((value, limit))
+        return value
 
 
 def outcomes(drawing: Callable[[Chance], T]) -> list[T]:
@@ -86,9 +85,9 @@ def outcomes(drawing: Callable[[Chance], T]) -> list[T]:
     found: list[T] = []
     told: list[int] = []
     while True:
-        chance = _Told(told)
+        chance = Told(told)
         found.append(drawing(chance))
-        picked = chance.picked
+        picked = chance.drawn
         while picked and picked[-1][0] == picked[-1][1] - 1:
             picked.pop()
         if not picked:
@@ -123,7 +122,3 @@ def _round_first(low_ms: int, high_ms: int) -> SearchStrategy[int]:
         return rounded[index % len(rounded)] if index < count else others[index - count]
 
     return st.integers(0, count + len(others) - 1).map(moment)
-
-
-def _once(items: Sequence[T]) -> list[T]:
-    return [item for at, item in enumerate(items) if item not in items[:at]]

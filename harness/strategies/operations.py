@@ -31,7 +31,7 @@ def operations(topology: Topology, *, at_most: int = AT_MOST) -> SearchStrategy[
 
 @st.composite
 def _timed(draw: DrawFn, disks: list[tuple[str, str]]) -> tuple[int, dict[str, Any]]:
-    op, (host, volume) = draw(st.sampled_from([(op, disk) for op in ("write", "read") for disk in disks]))
+    op, (host, volume) = draw(st.sampled_from([(op, disk) for disk in disks for op in ("write", "read")]))
     lba, blocks = draw(st.integers(0, REGION_BLOCKS - 1)), draw(st.sampled_from(_BLOCKS))
     at_ms = draw(moments_ms())
     step = {"do": "io", "host": host, "volume": volume, "op": op, "lba": lba, "blocks": blocks, "background": True}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from harness.mistakes import did_you_mean
-from harness.strategies.drawn import Drawn, expect_within
+from harness.strategies.drawn import Drawn, Told, expect_within
 from harness.swarm.hosts import BY_PROFILE
 from harness.swarm.switches import Switches
 from harness.swarm.topology import ANY, Shape, Topology, topology_drawn
@@ -19,6 +19,8 @@ __all__ = ["topologies"]
 
 MOST: Final = 8
 """Hosts, paths of a host, and portals: more show nothing that fewer do not."""
+SWEPT_HOSTS: Final = 2
+"""As many as a sweep draws at most."""
 MANAGED_PATHS: Final = 2
 """What the session manager of a host opens, where it has one."""
 
@@ -62,9 +64,9 @@ def _shape(paths: int | None, portals: int | None, profiles: Sequence[str] | Non
 
 @st.composite
 def _topologies(draw: DrawFn, hosts: int | None, shape: Shape) -> Topology:
-    number = draw(st.integers(1, 2)) if hosts is None else hosts
+    two = hosts is None and draw(st.booleans())
     listed, alua, chap, digests, shared = (draw(st.booleans()) for _ in range(5))
-    chance: Any = Drawn(draw)
+    number = hosts or SWEPT_HOSTS
     on = Switches(
         hosts=number,
         redirecting=not listed,
@@ -83,4 +85,10 @@ def _topologies(draw: DrawFn, hosts: int | None, shape: Shape) -> Topology:
         operations=(),
         policy_changes=False,
     )
-    return topology_drawn(lambda _: chance, on, shape)
+    chances: dict[str, Drawn] = {}
+    drawn = topology_drawn(lambda name: chances.setdefault(name, Drawn(draw)), on, shape)
+    if two or hosts is not None:
+        return drawn
+    # The second host was drawn in vain, so that leaving it out, as Hypothesis tries to, moves no draw of what follows.
+    alone = replace(on, hosts=1, shared_volume=False)
+    return topology_drawn(lambda name: Told(chances[name].noted), alone, shape)
