@@ -27,7 +27,6 @@ from target.execution import Execution
 from target.nexus import Nexus
 from target.store import MemoryStore
 from target.tasks import TaskSet
-from target.waiting_tasks import WaitingTurn
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -140,13 +139,12 @@ def gives_two_sessions_one_isid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def executes_what_an_old_nexus_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = TaskSet._terminate
+    honest = TaskSet.abort_all
 
-    def terminate(tasks: TaskSet, doomed: list[Any]) -> int:
-        honest(tasks, [task for task in doomed if not isinstance(task, WaitingTurn)])
-        return len(doomed)
+    def abort_all(tasks: TaskSet, lun: int | None = None, answer: ScsiResult | None = None) -> int:
+        return 0 if lun is None else honest(tasks, lun, answer)
 
-    monkeypatch.setattr(TaskSet, "_terminate", terminate)
+    monkeypatch.setattr(TaskSet, "abort_all", abort_all)
 
 
 def answers_an_abort_and_carries_on(monkeypatch: pytest.MonkeyPatch) -> None:
