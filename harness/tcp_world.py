@@ -81,16 +81,21 @@ class TcpWorld:
 
     def make_fault(self, fault: Fault, reboot: Callable[[str], None], boot: Callable[[str], None]) -> WorldFault:
         """See `World.make_fault`."""
-        if fault.array_fault is not None:
-            return ArraysOwn(self.site, fault.array_fault)
-        if fault.kind == "portal_down" and fault.portal is not None:
-            return _PortalDown(self.site, fault.portal)
-        if fault.kind == "array_kill":
-            return _ArrayKill(self.site)
+        if (of_array := fault_of_array(self.site, fault)) is not None:
+            return of_array
         if fault.kind == "host_reboot" and fault.host is not None:
             down = _HostReboot(self._connectors[fault.host], fault.host, reboot, boot)
             return self._shared.setdefault(fault.host, Shared(down))
         raise WorldError(f'a fault of kind "{fault.kind}" has no meaning on real TCP: mark the step with net = "sim"')
+
+
+def fault_of_array(site: ArraySite, fault: Fault) -> WorldFault | None:
+    """A fault that strikes the array, as real TCP can have it; None for one of cables or hosts."""
+    if fault.array_fault is not None:
+        return ArraysOwn(site, fault.array_fault)
+    if fault.kind == "portal_down" and fault.portal is not None:
+        return _PortalDown(site, fault.portal)
+    return _ArrayKill(site) if fault.kind == "array_kill" else None
 
 
 class TcpConnector:

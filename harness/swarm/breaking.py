@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.swarm.chance import Chance
 from harness.swarm.fault_table import BY_KIND, Place, SwarmFault
 from harness.swarm.policies import policy_step
 from harness.swarm.switches import Switches
 from harness.swarm.topology import DrawnHost, Topology
 from sim.rng import Stream, stream
 
-__all__ = ["BEGIN_MS", "BreakPhase", "Timed", "break_phase_of", "in_order"]
+__all__ = ["BEGIN_MS", "BreakPhase", "Timed", "break_phase_of", "fault_step", "in_order"]
 
 Tables = dict[str, Any]
 Timed = tuple[int, Tables]
@@ -28,7 +29,7 @@ SHORT_MS: Final = 4_000
 LONG_MS: Final = 45_000
 """How long the phase lasts with short timers and with a stack's own."""
 _FAULTS: Final = (1, 2, 2, 3, 3, 3, 4, 5)
-_REBOOT_MS: Final = 500
+REBOOT_MS: Final = 500
 _SETTLED_MS: Final = 1_000
 """A change of access that is under way has ended by then."""
 _SERVES: Final = ("active-optimized", "active-non-optimized")
@@ -77,7 +78,7 @@ def _faults(seed: int, on: Switches, topology: Topology, length_ms: int) -> Iter
     for number in range(stream(seed, "swarm:fault count").pick(_FAULTS)):
         rng = stream(seed, f"swarm:fault {number}")
         fault = BY_KIND[rng.pick(kinds)]
-        step = _fault_step(rng, fault, topology) | {"name": f"fault {number + 1}"}
+        step = fault_step(rng, fault, topology) | {"name": f"fault {number + 1}"}
         if fault.holds_writes and not on.writes_are_fenced:
             step["op"] = "read"
         begins_ms, ends_ms = _span(rng, length_ms)
@@ -88,7 +89,8 @@ def _faults(seed: int, on: Switches, topology: Topology, length_ms: int) -> Iter
         yield fault, [(begins_ms, step), (ends_ms, _heal(step))]
 
 
-def _fault_step(rng: Stream, fault: SwarmFault, topology: Topology) -> Tables:
+def fault_step(rng: Chance, fault: SwarmFault, topology: Topology) -> Tables:
+    """A `fault` step of this kind, at some place of the topology, with some of the settings it may have."""
     step: Tables = {"do": "fault", "kind": fault.kind}
     nics = [nic for host in topology.hosts for nic in host.places]
     match fault.place:
@@ -142,8 +144,8 @@ def _reboot(rng: Stream, on: Switches, topology: Topology, timed: list[Timed]) -
     if "host_reboot" not in on.kinds:
         return []
     begins_ms, _ = _span(rng, SHORT_MS)
-    ends_ms = max([begins_ms, *(at_ms for at_ms, _ in timed)]) + _REBOOT_MS
-    step = _fault_step(rng, BY_KIND["host_reboot"], topology) | {"name": "reboot"}
+    ends_ms = max([begins_ms, *(at_ms for at_ms, _ in timed)]) + REBOOT_MS
+    step = fault_step(rng, BY_KIND["host_reboot"], topology) | {"name": "reboot"}
     return [(begins_ms, step), (ends_ms, _heal(step))]
 
 

@@ -14,7 +14,7 @@ from harness.swarm.switches import Switches, switches_of
 from harness.swarm.topology import Topology, topology_of
 from sim.rng import Stream, stream
 
-__all__ = ["swarm_scenario"]
+__all__ = ["expectation", "logins", "swarm_scenario"]
 
 Tables = dict[str, Any]
 
@@ -59,19 +59,20 @@ def swarm_scenario(seed: int) -> Scenario:
     work = list(_workloads(seed, on, topology, phase))
     bursts = list(_bursts(seed, work, phase))
     steps = [
-        *_logins(topology),
+        *logins(topology),
         *_policies(seed, topology),
         *(step for step in work if not _is_large(step)),
         *(step | {"at": f"{at_ms}ms"} for at_ms, step in in_order([*phase.timed, *bursts])),
         *_until_whole(topology),
         *({"do": "stop", "name": step["name"]} for step in work),
         *_after(on, topology),
-        _expectation(on, phase, topology),
+        expectation(may_fail=not on.patient or any(fault.cost is Cost.IO for fault in phase.kinds)),
     ]
     return scenario_from({"name": f"swarm-{seed}", "seed": seed, **topology.tables, "steps": steps})
 
 
-def _logins(topology: Topology) -> Iterator[Tables]:
+def logins(topology: Topology) -> Iterator[Tables]:
+    """Every host discovers, and logs in to each of its volumes once per path."""
     listed = topology.tables["array"]["kind"] == "listed"
     for host in topology.hosts:
         yield {"do": "discover", "host": host.name}
@@ -185,8 +186,7 @@ def _after(on: Switches, topology: Topology) -> Iterator[Tables]:
             }
 
 
-def _expectation(on: Switches, phase: BreakPhase, topology: Topology) -> Tables:
-    """Nothing fails, unless the array refused I/O, a machine was gone, or a host has no patience."""
-    may_fail = not on.patient or any(fault.cost is Cost.IO for fault in phase.kinds)
+def expectation(*, may_fail: bool) -> Tables:
+    """No I/O fails; it may where the array refused I/O, a machine was gone, or a host has no patience."""
     check: Tables = {"check": "io", "failed_min": 0, "refused": True} if may_fail else {"check": "io"}
     return {"do": "expect", "that": [check]}

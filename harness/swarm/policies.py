@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.swarm.chance import Chance
 from harness.swarm.topology import DrawnHost
-from sim.rng import Stream
 
 __all__ = ["policy_step"]
 
 Tables = dict[str, Any]
 
 
-def policy_step(rng: Stream, host: DrawnHost, volume: str) -> Tables:
+def policy_step(rng: Chance, host: DrawnHost, volume: str) -> Tables:
     """A `set_policy` step that the host's profile can be asked for."""
     policy = rng.pick(host.kind.policies)
     step: Tables = {"do": "set_policy", "host": host.name, "volume": volume, "policy": policy}

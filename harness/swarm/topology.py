@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.swarm.chance import Chance, Source
 from harness.swarm.hosts import KINDS, HostKind
 from harness.swarm.switches import Switches
-from sim.rng import Stream, stream
+from sim.rng import stream
 
-__all__ = ["DrawnHost", "Topology", "topology_of"]
+__all__ = ["ANY", "DrawnHost", "Shape", "Topology", "topology_drawn", "topology_of"]
 
 Tables = dict[str, Any]
 
@@ -25,6 +26,7 @@ MUTUAL: Final = {"mutual_user": "array", "mutual_secret": "what-the-array-knows"
 _PORTALS: Final = (1, 2, 2, 2, 3, 3, 4)
 """How many there are, each number as often as it is likely; the same below."""
 _NICS: Final = (1, 2, 2, 2, 2, 3)
+_NIC_NAMES: Final = "abcdefgh"
 _SLOW_RATES: Final = ("100Mbit", "100Mbit", "1Gbit")
 """With large blocks: a cable that fails then finds data under way."""
 _RATES: Final = ("1Gbit", "1Gbit", "10Gbit")
@@ -69,14 +71,31 @@ class Topology:
     """Target port groups and the access they start with."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is picked from: how many interfaces a host and the array may have, and which kinds of hosts there are."""
+
+    portals: tuple[int, ...] = _PORTALS
+    nics: tuple[int, ...] = _NICS
+    kinds: tuple[HostKind, ...] = tuple(kind for kind in KINDS for _ in range(kind.weight))
+
+
+ANY: Final = Shape()
+
+
 def topology_of(seed: int, on: Switches) -> Topology:
     """The machines of this seed."""
-    rng = stream(seed, "swarm:topology")
-    portals = tuple(f"192.168.51.{2 + number}" for number in range(rng.pick(_PORTALS)))
+    return topology_drawn(lambda name: stream(seed, name), on, ANY)
+
+
+def topology_drawn(source: Source, on: Switches, shape: Shape) -> Topology:
+    """The machines that ``source`` decides on."""
+    rng = source("swarm:topology")
+    portals = tuple(f"192.168.51.{2 + number}" for number in range(rng.pick(shape.portals)))
     volumes = ("vol1",) if on.hosts == 1 or on.shared_volume else ("vol1", "vol2")
     if on.hosts == 1 and rng.chance(0.2):
         volumes = ("vol1", "vol2")
-    hosts = tuple(_host(seed, number, on, volumes) for number in range(on.hosts))
+    hosts = tuple(_host(source, number, on, shape, volumes) for number in range(on.hosts))
     mutual = on.chap and rng.chance(0.5)
     access: Tables = {"source": SUBNET}
     if on.chap:
@@ -110,7 +129,7 @@ def topology_of(seed: int, on: Switches) -> Topology:
         tables={
             "network": {"subnet": SUBNET, "switch_latency": rng.pick(("5us", "50us"))},
             "array": array,
-            "hosts": [_host_tables(seed, host, on) for host in hosts],
+            "hosts": [_host_tables(source, host, on) for host in hosts],
         },
         portals=portals,
         hosts=hosts,
@@ -120,29 +139,29 @@ def topology_of(seed: int, on: Switches) -> Topology:
     )
 
 
-def _placement(rng: Stream, portals: tuple[str, ...]) -> Any:
+def _placement(rng: Chance, portals: tuple[str, ...]) -> Any:
     name = rng.pick(("least-connections", "least-connections", "round-robin", "hash-source", "fixed"))
     return {"fixed": rng.pick(portals)} if name == "fixed" else name
 
 
-def _groups(rng: Stream, portals: tuple[str, ...]) -> tuple[tuple[int, list[str], str], ...]:
+def _groups(rng: Chance, portals: tuple[str, ...]) -> tuple[tuple[int, list[str], str], ...]:
     """Two target port groups: the first serves better. Both serve, for a placement may send every path to one."""
     at = rng.between(1, len(portals) - 1)
     return (1, list(portals[:at]), "active-optimized"), (2, list(portals[at:]), "active-non-optimized")
 
 
-def _host(seed: int, number: int, on: Switches, volumes: tuple[str, ...]) -> DrawnHost:
-    rng = stream(seed, f"swarm:host {number}")
-    kind = rng.pick([kind for kind in KINDS for _ in range(kind.weight)])
-    count = min(rng.pick(_NICS), 2 if kind.opens_sessions else 3)  # of three its manager would choose two
-    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate("abc"[:count]))
+def _host(source: Source, number: int, on: Switches, shape: Shape, volumes: tuple[str, ...]) -> DrawnHost:
+    rng = source(f"swarm:host {number}")
+    kind = rng.pick(shape.kinds)
+    count = min(rng.pick(shape.nics), 2 if kind.opens_sessions else len(_NIC_NAMES))  # of three its manager chooses two
+    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate(_NIC_NAMES[:count]))
     multipath = kind.opens_sessions or len(nics) > 1 or rng.chance(0.5)
     own = volumes if on.hosts == 1 or on.shared_volume else volumes[number : number + 1]
     return DrawnHost(f"host{number + 1}", kind, nics, multipath, own)
 
 
-def _host_tables(seed: int, host: DrawnHost, on: Switches) -> Tables:
-    rng = stream(seed, f"swarm:settings of {host.name}")
+def _host_tables(source: Source, host: DrawnHost, on: Switches) -> Tables:
+    rng = source(f"swarm:settings of {host.name}")
     kind = host.kind
     timers = {**(kind.patient if on.patient else kind.impatient), **(kind.short if on.short_timers else {})}
     if kind.profile.startswith(("ms", "eql")) and rng.chance(0.5):

@@ -48,10 +48,10 @@ class SweepOptions:
     command: str
 
 
-def parse_seeds(text: str) -> range:
-    """ "200" is 0 to 199, "A..B" is A to B, both included. Raises SeedsError."""
+def parse_seeds(text: str, option: str = "--seeds") -> range:
+    """ "200" is 0 to 199, "A..B" is A to B, both included. Raises SeedsError, which names ``option``."""
     match = re.fullmatch(r"(\d+)|(\d+)\.\.(\d+)", text)
-    expected = f'--seeds {text}: expected how many, such as 1000, or from and to, such as "1000..1999"'
+    expected = f'{option} {text}: expected how many, such as 1000, or from and to, such as "1000..1999"'
     if match is None:
         raise SeedsError(expected)
     count, first, last = match.groups()
