@@ -287,12 +287,18 @@ def _size(value: object) -> int | None:
         return None
 
 
+_AT_ANY_ADDRESS = ("silent", "no_login", "out_of_resources")
+"""Faults of the array's own that strike logins, and so may strike at the group address."""
+
+
 def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
     """The keys that refer to something, wherever they stand."""
     sources = names.sources_of(row)
     group = [names.group] if names.group else []
-    # A fault strikes an interface; a login or a discovery is addressed to any address of the array.
-    portals = names.portals if row.get("do") in ("fault", "drain", "undrain") else [*group, *names.portals]
+    # A fault strikes an interface; a login or a discovery is addressed to any address of the array, and only what
+    # logins meet can strike at the group address alone.
+    of_interfaces = row.get("do") in ("fault", "drain", "undrain") and row.get("kind") not in _AT_ANY_ADDRESS
+    portals = names.portals if of_interfaces else [*group, *names.portals]
     yield from _known(here, row, "host", list(names.nics), "host")
     yield from _known(here, row, "volume", names.volumes, "volume")
     yield from _known(here, row, "phase", list(names.workloads), "workload")
