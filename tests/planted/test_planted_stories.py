@@ -126,10 +126,10 @@ def a_window_that_any_numbers_open(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("plant", "scenario", "check"),
     [
-        (one_isid_for_all_sessions, "sessions_return_together", "step login"),
+        (one_isid_for_all_sessions, "sessions_return_together", "redirects w2k8"),
         (a_cancelled_command_that_takes_its_number_along, "cancelled_behind_the_window", "sequence"),
         (pings_with_the_number_of_the_command_before, "pings_amid_writes", "sequence"),
-        (a_pool_of_32_events, "async_storm", "path_states volume-40"),
+        (a_pool_of_32_events, "async_storm", "redirects linux"),
         (a_log_off_that_waits_for_the_recovery, "logout_during_recovery", "step logout"),
         (a_reinstatement_that_waits_for_the_backend, "reinstated_while_stalled", "connections linux"),
         (a_window_that_any_numbers_open, "unsafe/r2t_without_numbers", "latency writes"),

@@ -197,7 +197,7 @@ class TestCommandNumbering:
 
     @pytest.mark.parametrize("cmd_sn", [1000, 0x90000000], ids=["0 is behind", "0 is ahead"])
     def test_a_pdu_without_numbers_changes_nothing(self, cmd_sn: int) -> None:
-        """An early tgt sent R2Ts with both numbers 0 (tgt a0f9bb5); half of the CmdSNs there are have 0 ahead of them."""
+        """An early tgt sent R2Ts with both numbers 0 (tgt a0f9bb5); to half of all CmdSNs 0 is ahead."""
         numbering = CommandNumbering(cmd_sn=cmd_sn, exp_cmd_sn=cmd_sn - 4, max_cmd_sn=cmd_sn - 1)
         numbering.update(0, 0)
         assert (numbering.exp_cmd_sn, numbering.max_cmd_sn) == (cmd_sn - 4, cmd_sn - 1)
