@@ -306,6 +306,8 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
         yield from _known(here, row, "of", list(names.workloads), "workload")
     yield from _known(here, row, "nic", [f"{host}/{nic}" for host, own in names.nics.items() for nic, _ in own], "NIC")
     yield from _known(here, row, "portal", portals, "portal", _ip)
+    if row.get("do") == "swap_volumes":
+        yield from _known_each(here, row, "volumes", names.volumes, "volume")
     if row.get("check") == "redirects":
         yield from _known_each(here, row, "portals", names.portals, "portal")
     if sources is not None:
