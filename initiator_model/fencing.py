@@ -151,7 +151,9 @@ class DiskFence:
                 if self._rule is FenceRule.LUN_RESET:
                     return await self._reset(session)
                 isid = session.terms.isid
-                await self._registrations.preempt(session.submit, isid, loss.isid, self.lun)
+                async with self._registrations.turn(loss.isid):
+                    if not loss.over:  # else it has come back meanwhile, and registered anew
+                        await self._registrations.preempt(session.submit, isid, loss.isid, self.lun)
                 return None
         except TimeoutError:
             return Completion(CompletionKind.TIMED_OUT)

@@ -11,11 +11,14 @@ been preempted meanwhile. The reservation is *Write Exclusive - All Registrants*
   whenever that path is the one that dies. Here every path holds it, each makes the same two requests, in any order, and
   the loss of any of them ends nothing.
 
+A path may come back while it is still being preempted: it registers when that is over, or its new key would go, too.
+
 Hosts that share the disk have to do the same, or they cannot write to it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -38,6 +41,7 @@ class Registrations:
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
         self._keys: dict[bytes, int] = {}
+        self._turns: dict[bytes, asyncio.Lock] = {}
 
     def key(self, isid: bytes) -> int:
         """The key of the session with this ISID, which is not zero: zero is no key (SPC-4 6.16.3)."""
@@ -46,11 +50,16 @@ class Registrations:
             key = self._keys[isid] = int.from_bytes(self._random_bytes(8)) or 1
         return key
 
+    def turn(self, isid: bytes) -> asyncio.Lock:
+        """Held by whoever changes the registration of the session with this ISID."""
+        return self._turns.setdefault(isid, asyncio.Lock())
+
     async def register(self, submit: Submit, isid: bytes, lun: int) -> None:
         """Register the session's key at a unit, and reserve it together with the others. Raises CommandFailed."""
         key = self.key(isid)
-        await self._out(submit, lun, PersistentOut.REGISTER_AND_IGNORE_EXISTING_KEY, 0, key)
-        await self._out(submit, lun, PersistentOut.RESERVE, key, 0)
+        async with self.turn(isid):
+            await self._out(submit, lun, PersistentOut.REGISTER_AND_IGNORE_EXISTING_KEY, 0, key)
+            await self._out(submit, lun, PersistentOut.RESERVE, key, 0)
 
     async def preempt(self, submit: Submit, isid: bytes, victim: bytes, lun: int) -> None:
         """Through the session with ``isid``: the session ``victim`` loses its key, and its tasks are aborted.

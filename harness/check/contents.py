@@ -51,7 +51,7 @@ class Contents:
         self._operations += len(operations)
         self._writes += sum(one.is_write for one in operations)
         haunted = self._ghosts(volume, history, landings, copies)
-        for violation in violations(operations):
+        for violation in violations(operations, _again(operations, landings)):
             reader, old, new = violation.reader, violation.writer, violation.newer
             blocks = _blocks(violation)
             if violation.rule is Rule.NEVER_WRITTEN:
@@ -123,6 +123,21 @@ class Contents:
                         what = f"{volume}: {_value(old)} landed again, over {_value(newer)}, acknowledged before"
                         self.ghosts.add("landed again", what, landing.at_ns, story=story)
         return told
+
+
+def _again(operations: Sequence[Operation], landings: Landings) -> dict[int, list[int]]:
+    """When writes that were not acknowledged yet landed for a second time or more, by their number."""
+    several = {writer: landed for writer, landed in landings.of.items() if len(landed) > 1}
+    if not several:
+        return {}
+    ends = {one.number: one.acknowledged for one in operations if one.is_write and one.number in several}
+    again: dict[int, list[int]] = {}
+    for writer, landed in several.items():
+        end = ends.get(writer)
+        ticks = [one.tick for one in landed[1:] if end is None or one.tick < end]
+        if ticks:
+            again[writer] = ticks
+    return again
 
 
 def _overwritten(old: Operation, newer: Operation, landing: Landing) -> bool:

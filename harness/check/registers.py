@@ -12,16 +12,21 @@ it. Else it is backward: some instant in it is enough. The history is linearizab
 
 A write that failed, or of which nobody knows, may have happened at any time after it began, or never: it ends at
 infinity, and does not count while no read has seen it. Blocks that all I/Os treat alike are judged as one.
+
+A write that is tried again over another path may happen twice before it is acknowledged, and another one, which was
+issued meanwhile, in between: no host can help that. So where the medium saw it happen again in that time (``again``),
+the later happening is taken for a write of its own, with the same beginning and end.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from math import inf
+from types import MappingProxyType
 
 from harness.check.history import Ending, Operation
 from harness.sectors import NEVER_WRITTEN
@@ -92,20 +97,26 @@ class _Register:
         self.writes: list[Operation] = []
         self.reads: list[tuple[int | None, Operation]] = []
 
-    def judge(self) -> list[Violation]:
-        clusters = {NEVER_WRITTEN: _Cluster(None)}
+    def judge(self, again: Mapping[int, Sequence[int]]) -> list[Violation]:
+        clusters: dict[tuple[int, int], _Cluster] = {(NEVER_WRITTEN, 0): _Cluster(None)}
         for write in self.writes:
-            clusters[write.number] = _Cluster(write)
+            for time in range(len(again.get(write.number, ())) + 1):
+                clusters[write.number, time] = _Cluster(write)
         found: list[Violation] = []
         for value, reader in self.reads:
-            cluster = clusters.get(value) if value is not None else None
+            cluster = None
+            if value is not None:
+                assert reader.ended is not None
+                ended = reader.ended
+                cluster = clusters.get((value, sum(tick < ended for tick in again.get(value, ()))))
             if cluster is None:
                 found.append(Violation(Rule.NEVER_WRITTEN, self.lba, self.blocks, reader))
             elif reader.ended is not None and reader.ended < cluster.begun:
                 found.append(Violation(Rule.BEFORE_ITS_WRITE, self.lba, self.blocks, reader, cluster.write))
             else:
                 cluster.read_by(reader)
-        return found or self._zones([cluster for cluster in clusters.values() if cluster.happened])
+        counted = [one for (_, time), one in clusters.items() if one.seen or (one.happened and not time)]
+        return found or self._zones(counted)
 
     def _zones(self, clusters: list[_Cluster]) -> list[Violation]:
         forward = sorted((one for one in clusters if one.first_end < one.last_begin), key=lambda one: one.first_end)
@@ -131,8 +142,13 @@ class _Register:
         return Violation(Rule.STALE, self.lba, self.blocks, reader, old.write, new.write)
 
 
-def violations(operations: Sequence[Operation]) -> list[Violation]:
-    """What is wrong with the history of one volume, by ascending block; empty when it is linearizable."""
+def violations(
+    operations: Sequence[Operation], again: Mapping[int, Sequence[int]] = MappingProxyType({})
+) -> list[Violation]:
+    """What is wrong with the history of one volume, by ascending block; empty when it is linearizable.
+
+    ``again`` has, by write number, the ticks at which a write happened once more before it was acknowledged.
+    """
     cuts: dict[int, None] = {}
     for one in operations:
         if one.is_write:
@@ -153,4 +169,4 @@ def violations(operations: Sequence[Operation]) -> list[Violation]:
                     bisect_right(starts, run.lba) - 1 : bisect_left(starts, run.lba + run.blocks)
                 ]:
                     register.reads.append((run.writer, one))
-    return [violation for register in registers for violation in register.judge()]
+    return [violation for register in registers for violation in register.judge(again)]

@@ -96,12 +96,8 @@ class Oracles:
             lambda findings: Logins(findings, self.marks, list(array.portals), dead, array.group_ip),
             lambda writer: any(writer in known for known in landed),
         )
-        self.streams = StreamWatch(self.now_ns)
-
-    def _streams(self) -> Judgement:
-        if any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps):
-            return Judgement("tcp", True, "a cable damages data in a way that TCP cannot see", unknown=True)
-        return self.streams.judgement()
+        damage = any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps)
+        self.streams = StreamWatch(self.now_ns, damage=damage)
 
     @property
     def volumes(self) -> tuple[str, ...]:
@@ -129,5 +125,5 @@ class Oracles:
             *contents.judgements(),
             dead_tasks.judgement(f"{landings:,} writes on the medium: each by a task that was alive"),
             *self.wire.judgements(),
-            self._streams(),
+            self.streams.judgement(),
         ]

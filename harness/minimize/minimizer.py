@@ -13,7 +13,7 @@ from typing import Final
 from harness.load import scenario_from
 from harness.minimize.ddmin import ddmin
 from harness.minimize.explicit import spelled_out
-from harness.minimize.tidying import plainer, rounder, smaller_workloads
+from harness.minimize.tidying import nearer_to_the_wrap, plainer, rounder, smaller_workloads
 from harness.minimize.topology import smaller_topologies
 from harness.minimize.trial import Tables, Trial
 from harness.minimize.units import is_fault, is_operation, steps_of, units
@@ -132,6 +132,7 @@ _PASSES: Final[tuple[tuple[str, Callable[[Tables, Trial], Tables]], ...]] = (
     ("topology", _greedily(smaller_topologies)),
     ("workloads", _greedily(smaller_workloads)),
     ("spelling out", _spelled_out),
+    ("numbers", _greedily(nearer_to_the_wrap)),
     ("operations", _fewer_operations),
     ("logins", _greedily(_fewer_logins)),
     ("settings", _greedily(plainer)),

@@ -9,8 +9,9 @@ from typing import Any, Final
 from harness.minimize.trial import Tables
 from harness.units import format_duration, parse_duration
 
-__all__ = ["plainer", "rounder", "smaller_workloads"]
+__all__ = ["nearer_to_the_wrap", "plainer", "rounder", "smaller_workloads"]
 
+_CMD_SN_END: Final = 1 << 32
 _GRAINS_NS: Final = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4)
 _NEEDED: Final = {
     "network": ("subnet",),
@@ -75,6 +76,17 @@ def _without_keys(tables: Tables, path: tuple[str | int, ...], needed: tuple[str
             below = below[part]
         del below[key]
         yield made
+
+
+def nearer_to_the_wrap(tables: Tables) -> Iterator[Tables]:
+    """The scenario with a host whose sessions have fewer commands to send before CmdSN wraps."""
+    for index, host in enumerate(tables["hosts"]):
+        left = _CMD_SN_END - host.get("first_cmd_sn", _CMD_SN_END)
+        for fewer in (left // 2, left - 1):
+            if 0 < fewer < left:
+                made = copy.deepcopy(tables)
+                made["hosts"][index]["first_cmd_sn"] = _CMD_SN_END - fewer
+                yield made
 
 
 def smaller_workloads(tables: Tables) -> Iterator[Tables]:

@@ -78,7 +78,11 @@ def _faults(seed: int, on: Switches, topology: Topology, length_ms: int) -> Iter
         rng = stream(seed, f"swarm:fault {number}")
         fault = BY_KIND[rng.pick(kinds)]
         step = _fault_step(rng, fault, topology) | {"name": f"fault {number + 1}"}
+        if fault.holds_writes and not on.writes_are_fenced:
+            step["op"] = "read"
         begins_ms, ends_ms = _span(rng, length_ms)
+        if on.haunted and fault.kind == "late":
+            ends_ms = BEGIN_MS + length_ms
         if fault.longest_ms is not None:
             ends_ms = min(ends_ms, begins_ms + fault.longest_ms)
         yield fault, [(begins_ms, step), (ends_ms, _heal(step))]

@@ -25,14 +25,24 @@ IOS_AFTER: Final = 24
 BACK_WITHIN: Final = "15min"
 """How long a path may take to come back: longer than any timer of any profile."""
 SLOW_BYTES: Final = 256 << 10
-MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 2 << 20
 """What one workload may have under way, with faults that make data late and without them."""
 
-BURST_AHEAD_MS: Final = 40
-"""So long before an event large blocks may begin to flow."""
+BURST_AHEAD_MS: Final = 30
+"""So long before a session ends large blocks may begin to flow."""
+_ENDS_SESSIONS: Final = (
+    "drop",
+    "controller_failover",
+    "link_down",
+    "blackhole",
+    "portal_down",
+    "silent",
+    "array_kill",
+    "host_reboot",
+)
 
 _BLOCKS: Final = ("4KiB", "4KiB", "4KiB", "4KiB", "8KiB", "16KiB")
-_LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB")
+_LARGE_BLOCKS: Final = ("64KiB", "128KiB", "256KiB", "256KiB")
 LARGE: Final = 32 << 10
 """From here on twice the block is half as many I/Os: they say nothing more, and cost as much as all the rest."""
 _DEPTHS: Final = (1, 2, 4, 8, 16, 32)
@@ -55,7 +65,7 @@ def swarm_scenario(seed: int) -> Scenario:
         *(step | {"at": f"{at_ms}ms"} for at_ms, step in in_order([*phase.timed, *bursts])),
         *_until_whole(topology),
         *({"do": "stop", "name": step["name"]} for step in work),
-        *_after(topology),
+        *_after(on, topology),
         _expectation(on, phase, topology),
     ]
     return scenario_from({"name": f"swarm-{seed}", "seed": seed, **topology.tables, "steps": steps})
@@ -123,7 +133,7 @@ def _is_large(step: Tables) -> bool:
 def _bursts(seed: int, work: list[Tables], phase: BreakPhase) -> Iterator[Timed]:
     """Large blocks go as fast as they can from shortly before something happens, which then finds data under way."""
     rng = stream(seed, "swarm:bursts")
-    moments = [at_ms for at_ms, _ in phase.timed] or [BEGIN_MS]
+    moments = [at_ms for at_ms, step in phase.timed if step.get("kind", step["do"]) in _ENDS_SESSIONS] or [BEGIN_MS]
     for step in work:
         if _is_large(step):
             at_ms = max(BEGIN_MS, rng.pick(moments) - rng.below(BURST_AHEAD_MS))
@@ -138,7 +148,7 @@ def _mix(rng: Stream) -> Tables:
 
 def _block(rng: Stream, on: Switches, topology: Topology, volume: str) -> str:
     block_size = {row["name"]: row["block_size"] for row in topology.tables["array"]["volumes"]}[volume]
-    blocks = _LARGE_BLOCKS if on.large_blocks and rng.chance(0.5) else _BLOCKS
+    blocks = _LARGE_BLOCKS if on.large_blocks and rng.chance(0.7) else _BLOCKS
     return _SMALL_BLOCK if block_size == 512 and rng.chance(0.15) else rng.pick(blocks)
 
 
@@ -155,7 +165,9 @@ def _until_whole(topology: Topology) -> Iterator[Tables]:
             }
 
 
-def _after(topology: Topology) -> Iterator[Tables]:
+def _after(on: Switches, topology: Topology) -> Iterator[Tables]:
+    # A loss may be noticed only now, and the disk of an impatient host be removed once more.
+    refusal: Tables = {} if on.patient else {"may_be_refused": True}
     for host in topology.hosts:
         for volume in host.volumes:
             yield {
@@ -169,6 +181,7 @@ def _after(topology: Topology) -> Iterator[Tables]:
                 "pattern": "random",
                 "region": "256KiB",
                 "ios": IOS_AFTER,
+                **refusal,
             }
 
 

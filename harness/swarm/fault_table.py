@@ -61,13 +61,18 @@ class SwarmFault:
     """How long it may last at most; None: as long as the phase."""
     wants_digests: bool = False
     """It damages data in a way that only digests are sure to see."""
+    holds_writes: bool = False
+    """A write may be executed late. Where no host fences it off that is a ghost, as it should be, so there the fault
+    strikes reads alone."""
     slows: bool = False
     """Data arrive late. So few may be under way that none arrives after its host has given it up (docs/modeled.md, "A
     ghost write")."""
 
 
 NOT_DRAWN: Final[tuple[FaultKind, ...]] = ("stalled",)
-"""It holds writes, too: see `late` below."""
+"""It holds what hosts ask while they log in, too, for as long as it lasts; `late` holds commands one by one."""
+
+_OPS: Final = ("read", "write")
 
 FAULTS: Final = (
     SwarmFault("link_down", Place.NIC_OR_PORTAL, settings={"carrier": (False, True)}),
@@ -113,9 +118,10 @@ FAULTS: Final = (
     ),
     SwarmFault("medium_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
     SwarmFault("write_error", Place.VOLUME, Cost.IO, {"lba": (0, 8, 64), "blocks": (1, 8, 64)}),
-    # Reads alone: a write that is executed late is a ghost, and that no host fences it off is as it should be.
-    SwarmFault("late", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": ("read",), "count": (None, 1, 5)}),
-    SwarmFault("slow", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": ("read",), "extra": ("20ms", "500ms", "2500ms")}),
+    SwarmFault("late", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": _OPS, "count": (None, 1, 5)}, holds_writes=True),
+    SwarmFault(
+        "slow", Place.VOLUME_OR_ARRAY, Cost.IO, {"op": _OPS, "extra": ("20ms", "500ms", "2500ms")}, holds_writes=True
+    ),
 )
 
 BY_KIND: Final = MappingProxyType({fault.kind: fault for fault in FAULTS})

@@ -25,7 +25,7 @@ MUTUAL: Final = {"mutual_user": "array", "mutual_secret": "what-the-array-knows"
 _PORTALS: Final = (1, 2, 2, 2, 3, 3, 4)
 """How many there are, each number as often as it is likely; the same below."""
 _NICS: Final = (1, 2, 2, 2, 2, 3)
-_SLOW_RATES: Final = ("100Mbit", "1Gbit")
+_SLOW_RATES: Final = ("100Mbit", "100Mbit", "1Gbit")
 """With large blocks: a cable that fails then finds data under way."""
 _RATES: Final = ("1Gbit", "1Gbit", "10Gbit")
 _LATENCIES: Final = ("10us", "10us", "100us")
@@ -134,7 +134,8 @@ def _groups(rng: Stream, portals: tuple[str, ...]) -> tuple[tuple[int, list[str]
 def _host(seed: int, number: int, on: Switches, volumes: tuple[str, ...]) -> DrawnHost:
     rng = stream(seed, f"swarm:host {number}")
     kind = rng.pick([kind for kind in KINDS for _ in range(kind.weight)])
-    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate("abc"[: rng.pick(_NICS)]))
+    count = min(rng.pick(_NICS), 2 if kind.opens_sessions else 3)  # of three its manager would choose two
+    nics = tuple((name, f"192.168.50.{101 + 10 * number + at}") for at, name in enumerate("abc"[:count]))
     multipath = kind.opens_sessions or len(nics) > 1 or rng.chance(0.5)
     own = volumes if on.hosts == 1 or on.shared_volume else volumes[number : number + 1]
     return DrawnHost(f"host{number + 1}", kind, nics, multipath, own)

@@ -20,7 +20,7 @@ from harness.sweep.store import Store
 __all__ = ["ENOUGH_SEEDS", "Failing", "Summary", "print_summary", "summary_of"]
 
 SCHEMA: Final = "mpiolab.sweep/1"
-ENOUGH_SEEDS: Final = 300
+ENOUGH_SEEDS: Final = 500
 """From so many swarm seeds on, a mark that none of them hit fails the sweep."""
 SLOWEST: Final = 5
 MAX_SHOWN: Final = 240

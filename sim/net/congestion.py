@@ -50,7 +50,7 @@ class CongestionControl(ABC):
         return self.window
 
     def rested(self, idle_ns: int, rto_ns: int) -> int:
-        """Nothing was sent for `idle_ns`: half the window goes for each time-out in it (RFC 2861 3.1).
+        """Nothing was sent for `idle_ns`: half the window goes for each time-out in it (RFC 2861).
 
         Not below the initial window, and the threshold remembers three quarters of what there was.
         """

@@ -1,8 +1,8 @@
 """What ails one direction of a cable: loss, corruption, reordering, jitter, a short queue, and frames that are held.
 
 A healthy direction has none of this and pays nothing for it. In an ailing one every frame of a burst has its own fate:
-what survives arrives as pieces, each a run of frames that follow one another in number and in time. A frame that is
-lost on the wire has taken its time there; one that the queue has no room for has not.
+what survives arrives as pieces, each a run of frames that follow one another. A frame that is lost on the wire has
+taken its time there; one that the queue has no room for has not.
 
 Random draws come from one stream per kind of trouble, NIC and direction, and only while there is such trouble: so a
 fault that is off moves nothing, and one fault more does not move the others' draws.
@@ -157,7 +157,8 @@ class Impairments:
     def pieces(self, segment: Segment, comes_ns: Callable[[int], int]) -> list[Piece]:
         """Send `segment`, whose frame number n comes to the link at `comes_ns(n)`; what arrives of it, and when.
 
-        In order of arrival. The link is busy with what the queue had room for.
+        In order of arrival. The link is busy with what the queue had room for. Where frames may come late each travels
+        alone, so that a late one falls between those of other bursts, too.
         """
         jitter_ns = sum(self._draws("jitter").below(each.extra_ns + 1) for each in self._jitters)
         arrivals: list[tuple[int, int]] = []
@@ -176,7 +177,8 @@ class Impairments:
         found: list[Piece] = []
         begin = 0
         for index in range(1, len(arrivals) + 1):
-            if index < len(arrivals) and arrivals[index][1] == arrivals[index - 1][1] + 1:
+            follows = index < len(arrivals) and arrivals[index][1] == arrivals[index - 1][1] + 1
+            if follows and not self._reorderings:
                 continue
             (first_ns, first), (last_ns, last) = arrivals[begin], arrivals[index - 1]
             found.append(Piece(self._received(segment, first, last), first_ns, last_ns))

@@ -5,10 +5,10 @@ from duplicate acknowledgements), RFC 6675 (from SACK: its pipe and IsLost), RFC
 counted: the pipe gives that by itself), RFC 8985 (tail-loss probes, and its time rule for lost retransmissions),
 RFC 9293 3.8.6.1 (probing a closed window).
 
-Of RFC 8985 a stack with RACK gets the probe and the rule that a segment is lost when one that was sent a quarter of a
-round trip later has arrived; it has no reordering timer, and a probe that would not come before the time-out is not
-sent. Spurious repetitions are not found out and undone (DSACK, Eifel, F-RTO), and a reduction is not spread over a
-round trip (RFC 6937): the pipe falls below the halved window first, as RFC 6675 has it.
+Of RFC 8985 a stack with RACK gets the probe, and the rule that a segment is lost when one that was sent later has
+arrived and a quarter of a round trip has passed since; that quarter does not adapt, and a probe that would not come
+before the time-out is not sent. Spurious repetitions are not found out and undone (DSACK, Eifel, F-RTO), and a
+reduction is not spread over a round trip (RFC 6937): the pipe falls below the reduced window first, as RFC 6675 has it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class TcpRecovery(TcpOutput):
             self._alarm_at_ns = NEVER_NS
 
     def _grow(self, now_ns: int, acked_bytes: int) -> None:
-        # RFC 7661 4.2: only a window of which at least half was used has shown what the path can take.
+        # RFC 7661: only a window of which at least half was used has shown what the path can take.
         assert self._congestion is not None
         self.send.cwnd = self._congestion.acknowledged(now_ns, acked_bytes, self._rto.srtt_ns)
 
@@ -89,10 +89,8 @@ class TcpRecovery(TcpOutput):
         if segment.sack:
             send.split_acknowledged()
             send.sack(segment.sack)
-            overdue_ns = -1
-            if profile.probe_slack_ns is not None:  # RACK: a quarter of the round trip for what comes out of order
-                overdue_ns = send.delivered_ns - (now_ns - send.delivered_ns) // 4
-            lost = send.mark_lost(profile.dup_threshold, overdue_ns)
+            send.note_delivery(now_ns)
+            lost = send.mark_lost(profile.dup_threshold, self._overdue_ns(now_ns))
         else:
             self._dup_acks += 1
             lost = False
@@ -102,6 +100,21 @@ class TcpRecovery(TcpOutput):
                     send.mark_first_lost()
                     lost = True
         send.tally()
+        self._take_losses(now_ns, lost=lost)
+        if segment.sack and profile.probe_slack_ns is not None:
+            # RFC 8985 6.2: what is missing may still be under way, for a quarter of a round trip.
+            self._alarm_at_ns = min(self._alarm_at_ns, now_ns + send.delivered_rtt_ns // 4)
+            self.deadline_ns = min(self.deadline_ns, self._alarm_at_ns)
+
+    def _overdue_ns(self, now_ns: int) -> int:
+        """What was sent then or before is lost if something later has arrived; -1 for a stack without RACK."""
+        send = self.send
+        if self.profile.probe_slack_ns is None:
+            return -1
+        return min(send.delivered_ns, now_ns - send.delivered_rtt_ns * 5 // 4)
+
+    def _take_losses(self, now_ns: int, *, lost: bool) -> None:
+        """After the scoreboard was marked; `lost`: with something new."""
         begins = lost and self._phase is Phase.OPEN
         if begins:
             self._reduce(now_ns)
@@ -165,7 +178,11 @@ class TcpRecovery(TcpOutput):
             if now_ns >= time_out_ns:
                 self._retransmit(now_ns)
             else:
-                self._look_after_tail(now_ns, time_out_ns)
+                self._alarm_at_ns = time_out_ns
+                if self.send.clean:
+                    self._look_after_tail(now_ns, time_out_ns)
+                else:
+                    self._look_after_holes(now_ns)
         self.deadline_ns = min(self._alarm_at_ns, self._ack_at_ns, self._linger_at_ns)
 
     def _retransmit(self, now_ns: int) -> None:
@@ -210,14 +227,22 @@ class TcpRecovery(TcpOutput):
             send.cwnd = self._congestion.rested(idle_ns, self._rto.rto_ns)
         send.idle_since_ns = now_ns
 
-    # -- the tail-loss probe, RFC 8985 7 -------------------------------------------------------------------------------
+    # -- RACK and its tail-loss probe, RFC 8985 6 and 7 ----------------------------------------------------------------
+
+    def _look_after_holes(self, now_ns: int) -> None:
+        """What is missing has had a quarter of a round trip to come."""
+        send = self.send
+        if send.mark_lost(self.profile.dup_threshold, self._overdue_ns(now_ns)):
+            send.tally()
+            self._take_losses(now_ns, lost=True)
+            if send.queued_bytes or self._fin_wanted:
+                self._push(now_ns)
 
     def _look_after_tail(self, now_ns: int, time_out_ns: int) -> None:
         """Two round trips have passed without an answer, and the time-out has not come."""
         send = self.send
         newest = send.flight[-1] if send.flight else None
-        self._alarm_at_ns = time_out_ns
-        if newest is None or not send.clean or self.state not in SENDING or newest.end - send.una < 2 * send.mss:
+        if newest is None or self.state not in SENDING or newest.end - send.una < 2 * send.mss:
             return  # less than two full segments may be acknowledged late; by then the time-out has come
         probe_at_ns = newest.sent_ns + self._rto.alarm_ns
         if now_ns < probe_at_ns:  # more was sent since the alarm was set

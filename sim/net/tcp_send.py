@@ -28,7 +28,8 @@ class SendStream:
     again (`waiting`: there are some). `cwnd` is the congestion window. Of the bytes from `una` to `next`, `left_bytes`
     are no longer under way; without SACK `inflation` says how many duplicate acknowledgements have told of. `clean`
     says that nothing is lost or doubtful: no hole, no duplicate, no repair. `idle_since_ns` is when the newest data
-    was sent that an empty flight has behind it, `delivered_ns` when the newest segment was sent that was sacked.
+    was sent that an empty flight has behind it, `delivered_ns` when the newest segment was sent that was sacked and
+    `delivered_rtt_ns` how long that took.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class SendStream:
         "clean",
         "cwnd",
         "delivered_ns",
+        "delivered_rtt_ns",
         "edge",
         "flight",
         "idle_since_ns",
@@ -69,6 +71,7 @@ class SendStream:
         self.waiting = False
         self.idle_since_ns = 0
         self.delivered_ns = -1
+        self.delivered_rtt_ns = 0
 
     @property
     def unacknowledged_bytes(self) -> int:
@@ -86,12 +89,6 @@ class SendStream:
         self.queue.extend(filter(None, buffers))
         self.queued_bytes += length
 
-    def room(self) -> int:
-        """How many bytes both windows let be sent now; negative when more is under way than they allow."""
-        room = self.una + self.cwnd + self.left_bytes - self.next
-        by_peer = self.edge - self.next
-        return by_peer if by_peer < room else room
-
     def allowed(self, sent_before_ns: int) -> int:
         """How many queued bytes may go now, as one burst; 0 to wait (RFC 9293 3.8.6.2.1).
 
@@ -101,7 +98,10 @@ class SendStream:
         and tcp_tso_win_divisor of Linux). It also waits if less than a burst would stay behind, which must wait for
         that acknowledgement anyway and can take the rest along.
         """
-        room = self.room()
+        room = self.una + self.cwnd + self.left_bytes - self.next
+        by_peer = self.edge - self.next
+        if by_peer < room:
+            room = by_peer
         pending = self.queued_bytes
         burst = self.burst
         if pending <= room:
@@ -178,8 +178,12 @@ class SendStream:
             for segment in self.flight:
                 if segment.seq >= start and segment.end <= end and not segment.sacked:
                     segment.sacked = True
-                    if segment.sent_ns > self.delivered_ns:
-                        self.delivered_ns = segment.sent_ns
+
+    def note_delivery(self, now_ns: int) -> None:
+        """See what the last `sack` says of the round trip (RFC 8985 6.2 step 2)."""
+        newest_ns = max((segment.sent_ns for segment in self.flight if segment.sacked), default=-1)
+        if newest_ns > self.delivered_ns:
+            self.delivered_ns, self.delivered_rtt_ns = newest_ns, now_ns - newest_ns
 
     def split_acknowledged(self) -> None:
         """Drop the acknowledged part of the oldest segment, so that a retransmission repeats only the rest."""

@@ -13,7 +13,7 @@ import pytest
 from sim.rng import stream
 from tests.support.sweeping import small_scenario, table
 
-SEEDS = 160
+SEEDS = 100
 
 
 def start(scenario: Path, file: Path, *more: str) -> subprocess.Popen[str]:

@@ -50,9 +50,9 @@ class Recorder:
             return submit_write(disk, lba, data, self._told("write", lba, len(data), done))
 
         patch.setattr(Framer, "receive", recorded_receive)
-        # A command that comes in one piece takes the array's short way, past the framer: the network's affair.
-        patch.setattr("target.connection.answer_plain_reads", lambda *given: 0)
-        patch.setattr("target.connection.answer_plain_writes", lambda *given: 0)
+        # What arrives whole the target answers past the framer, and whether it does is TCP's affair.
+        for name in ("answer_plain_reads", "answer_plain_writes"):
+            patch.setattr(f"target.connection.{name}", lambda connection, buffer, output: 0)
         patch.setattr(MpioDisk, "submit_read", recorded_read)
         patch.setattr(MpioDisk, "submit_write", recorded_write)
 

@@ -23,6 +23,7 @@ from iscsi.write_buffer import Burst, WriteBuffer
 from target import answers, connection
 from target.attention import UnitAttentions
 from target.command import GOOD, ScsiResult
+from target.execution import Execution
 from target.nexus import Nexus
 from target.store import MemoryStore
 from target.tasks import TaskSet
@@ -49,16 +50,16 @@ def acknowledges_before_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loses_a_write_at_cmd_sn_wrap(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = TaskSet._finish
+    honest = Execution._finish
 
-    def finish(tasks: TaskSet, command: ScsiCommand, cdb: bytes, data: bytes, through: Any, moved: int = 0) -> None:
+    def finish(tasks: Execution, command: ScsiCommand, cdb: bytes, data: bytes, through: Any, moved: int = 0) -> None:
         if command.write and command.cmd_sn == 0xFFFFFFFF:
             tasks._release(command)
             answers.respond(through, command, GOOD, 0, moved)
         else:
             honest(tasks, command, cdb, data, through, moved)
 
-    monkeypatch.setattr(TaskSet, "_finish", finish)
+    monkeypatch.setattr(Execution, "_finish", finish)
     monkeypatch.setattr(connection, "answer_plain_writes", lambda *given: 0)  # the short way knows no such mistake
 
 
@@ -96,7 +97,7 @@ def loses_the_sense_of_a_failed_write(monkeypatch: pytest.MonkeyPatch) -> None:
             result = result._replace(sense=None)
         honest(to, command, result, *rest)
 
-    monkeypatch.setattr("target.tasks.respond", respond)
+    monkeypatch.setattr("target.execution.respond", respond)
 
 
 def forgets_a_unit_attention(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +138,22 @@ def gives_two_sessions_one_isid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostIdentity, "terms", terms)
 
 
+def executes_what_an_old_nexus_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = TaskSet.abort_all
+
+    def abort_all(tasks: TaskSet, lun: int | None = None, answer: ScsiResult | None = None) -> int:
+        return 0 if lun is None else honest(tasks, lun, answer)
+
+    monkeypatch.setattr(TaskSet, "abort_all", abort_all)
+
+
+def answers_an_abort_and_carries_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def abort(tasks: TaskSet, itt: int, through: Any) -> bool:
+        return tasks.find(itt)
+
+    monkeypatch.setattr(TaskSet, "abort", abort)
+
+
 BUGS = (
     SwarmBug(acknowledges_before_the_store, "acknowledged writes", "target", "a write is answered before it is stored"),
     SwarmBug(loses_a_write_at_cmd_sn_wrap, "lost writes", "target", "the write with CmdSN 2^32 - 1 is answered only"),
@@ -144,6 +161,10 @@ BUGS = (
     SwarmBug(asks_for_the_wrong_offset, "sequence", "target", "the first R2T asks for data 512 bytes further on"),
     SwarmBug(loses_the_sense_of_a_failed_write, "answers", "target", "a failed write has no sense data"),
     SwarmBug(forgets_a_unit_attention, "unit attentions", "target", "a new nexus is greeted by no unit attention"),
+    SwarmBug(
+        executes_what_an_old_nexus_left, "dead tasks", "target", "a held write survives its session's reinstatement"
+    ),
+    SwarmBug(answers_an_abort_and_carries_on, "answers", "target", "an abort is answered as done, the task goes on"),
     SwarmBug(insists_on_the_portal_it_was_sent_to, "logins", "host", "a dead portal is dialled again, not the group"),
     SwarmBug(gives_two_sessions_one_isid, "logins", "host", "all sessions of a host have one ISID"),
 )

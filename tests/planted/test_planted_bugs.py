@@ -203,10 +203,10 @@ def test_with_the_plant_its_check_fails(case: Case, monkeypatch: pytest.MonkeyPa
 def test_a_ghost_that_needs_no_plant(hold: str, verdict: str) -> None:
     """Why LinkDownTime is long: a host that gives up sooner than a slow link delivers retries a write that still runs.
 
-    64 KiB take half a second at 1 Mbit/s, and a queue of them some seconds. A host that gives up meanwhile sends its
+    64 KiB take 2.6 s at 200 Kbit/s, and a queue of them longer. A host that gives up meanwhile sends its
     writes over the other path, where they and newer ones are acknowledged before the old data arrives and is written.
     """
-    slow = {"do": "fault", "kind": "rate", "nic": NICS[0], "rate": "1Mbit", "at": "688ms"}
+    slow = {"do": "fault", "kind": "rate", "nic": NICS[0], "rate": "200Kbit", "at": "710ms"}
     work = workload(background=True, block="64KiB", region="64KiB")
     nop = {"enable_nop_out": True, "nop_out_interval": "300ms", "nop_out_timeout": "200ms"}
     timers = SHORT_TIMERS | nop | {"pdo_remove_period": "60s", "link_down_time": hold}

@@ -24,10 +24,14 @@ WINDOW_MS = 2500
 """The workload runs so long, and faults begin within it."""
 
 
+KINDS = ["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill"]
+KINDS += ["loss", "reorder", "jitter", "queue_limit", "clog"]
+
+
 @st.composite
 def outages(draw: st.DrawFn, nics: int) -> list[tuple[int, Tables]]:
     """(when in ms, step): a fault and, unless it is left to the end of the run, its heal."""
-    kind = draw(st.sampled_from(["link_down", "blackhole", "latency", "rate", "portal_down", "array_kill"]))
+    kind = draw(st.sampled_from(KINDS))
     fault: Tables = {"do": "fault", "kind": kind}
     portals = PORTALS[: max(2, nics)]
     if kind == "portal_down":
@@ -37,6 +41,16 @@ def outages(draw: st.DrawFn, nics: int) -> list[tuple[int, Tables]]:
         fault["nic" if "/" in place else "portal"] = place
     if kind == "link_down":
         fault["carrier"] = draw(st.booleans())
+    elif kind in ("blackhole", "clog"):
+        fault |= draw(st.sampled_from([{}, {"direction": "in"}, {"direction": "out"}]))
+    elif kind == "loss":
+        fault["share"] = draw(st.sampled_from([0.001, 0.01, 0.1]))
+    elif kind == "reorder":
+        fault |= {"share": 0.1, "delay": "300us"}
+    elif kind == "jitter":
+        fault["extra"] = "2ms"
+    elif kind == "queue_limit":
+        fault["limit"] = draw(st.sampled_from(["3KB", "30KB"]))
     elif kind == "latency":
         fault["extra"] = f"{draw(st.sampled_from([100, 5_000, 100_000]))}us"
     elif kind == "rate":

@@ -2,7 +2,7 @@
 
 This host has one connection per session, so a connection is a session here. What is held:
 
-    CmdSN counts up by one and stays inside the window; no more commands are under way than the array has room for
+    CmdSN counts up by one and stays inside the window; the window is never larger than what the array takes at a time
     StatSN counts up by one
     a task tag is used once at a time, and each answer belongs to a command
     Data-In, R2T and Data-Out are numbered and placed without gaps, inside what was agreed and asked for
@@ -80,13 +80,16 @@ class Conversation:
         """The tick since which a unit attention is due; None: none is."""
         self._watch = watch
         self._ticks = watch.ticks
+        self._depth = watch.depth
         self._sent = Scanner(self._on_sent)
         self._received = Scanner(self._on_received)
         self._next_cmd_sn = 0
         self._max_cmd_sn = 0
         self._exp_cmd_sn = 0
         self._next_stat_sn: int | None = None
-        self._functions: dict[int, tuple[int, int, bytes, int]] = {}  # tag: function, task's tag, LUN, CmdSN
+        self.attended = -1
+        """The tick of the last unit attention that came."""
+        self._functions: dict[int, tuple[int, int, bytes, int, int]] = {}  # tag: function, task, LUN, CmdSN, tick
         self._aborted: dict[int, None] = {}
         self._immediate_data = True
         self._first_burst = 0
@@ -130,7 +133,8 @@ class Conversation:
         elif opcode in _NUMBERED:
             self._number(header.byte0, header.w24)
             if opcode == Op.TMF:
-                self._functions[header.w16] = (header.flags & 0x7F, header.w20, header.lun, header.w24)
+                sent = self._ticks.next()
+                self._functions[header.w16] = (header.flags & 0x7F, header.w20, header.lun, header.w24, sent)
 
     def _number(self, byte0: int, cmd_sn: int) -> None:
         if cmd_sn != self._next_cmd_sn:
@@ -157,8 +161,6 @@ class Conversation:
         ticks = self._ticks
         ticks.now = now = ticks.now + 1
         tasks[itt] = task = Task(now, cmd_sn, edtl, lun, byte0 & _IMMEDIATE, cdb >> 24)
-        if len(tasks) > self._watch.depth:
-            self._count_under_way()
         if flags & _WRITE:
             length = lengths & _LENGTH_MASK
             task.moved = length
@@ -169,12 +171,6 @@ class Conversation:
                 elif length > self._first_burst:
                     self._wrong("burst length", f"{length} bytes of immediate data are more than FirstBurstLength")
             task.asked = length if flags & _FINAL else min(self._first_burst, edtl)
-
-    def _count_under_way(self) -> None:
-        under_way = sum(not one.flags for one in self.tasks.values())
-        if under_way > self._watch.depth:
-            room = f"{under_way} commands under way, and the array takes {self._watch.depth}"
-            self._wrong("command window", f"MaxCmdSN {self._max_cmd_sn} allows {room}")
 
     def _copy(self, data: bytes, now: int) -> Copy | None:
         writer = tagged_by(data)
@@ -245,8 +241,13 @@ class Conversation:
 
     def _window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """ExpCmdSN and MaxCmdSN, which every PDU of the array's carries."""
-        if (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG >= _HALF:
-            self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1")
+        room = (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG
+        if room > self._depth:
+            if room < _HALF:
+                what = f"MaxCmdSN {max_cmd_sn} offers room for {room} commands, and the array takes {self._depth}"
+            else:
+                what = f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1"
+            self._wrong("command window", what)
         if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
             last = self._next_cmd_sn - 1 & _NO_TAG
             self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
@@ -349,6 +350,7 @@ class Conversation:
             elif key == _UNIT_ATTENTION:
                 self._watch.marks.hit(Mark.UNIT_ATTENTION)
                 self.owes_attention = None
+                self.attended = self._ticks.next()
         self._end(itt, task, status == _GOOD)
 
     def _attention_due(self, task: Task) -> None:
@@ -370,7 +372,7 @@ class Conversation:
             self._broken("stray answer", f"{what} came for tag {itt:#x}, which no command has")
 
     def _function_response(self, header: Header) -> None:
-        function, task_tag, lun, cmd_sn = self._functions.pop(header.w16, (0, _NO_TAG, b"", 0))
+        function, task_tag, lun, cmd_sn, sent = self._functions.pop(header.w16, (0, _NO_TAG, b"", 0, 0))
         if header.byte2 != _FUNCTION_COMPLETE:
             return
         self._watch.marks.hit(Mark.TASK_ABORTED)
@@ -381,7 +383,7 @@ class Conversation:
                 self._watch.ended(task.copy, "its abort was answered function complete")
         elif function == _LOGICAL_UNIT_RESET or function in _RESETS_TARGET:
             self._forget(lambda task: not task.flags and _before(task.cmd_sn, cmd_sn) and task.lun == lun)
-            self._watch.reset(self, lun)
+            self._watch.reset(self, lun, sent)
 
     def _forget(self, swept: Callable[[Task], bool]) -> None:
         for itt, task in [(itt, task) for itt, task in self.tasks.items() if swept(task)]:

@@ -27,12 +27,13 @@ _Nexus = tuple[str, bytes, str]  # initiator, ISID, target
 class _Chain:
     """Where the logins of one nexus began, and where the last redirect sent the present one."""
 
-    __slots__ = ("home", "hops", "next")
+    __slots__ = ("home", "hops", "next", "source")
 
     def __init__(self, home: str) -> None:
         self.home = home
         self.hops = 0
         self.next: str | None = None
+        self.source = ""  # where the login came from that was sent there
 
 
 class Logins:
@@ -77,7 +78,7 @@ class Logins:
         if address not in self._portals and address not in self._dead:
             self._findings.add("group", f"{conversation.where}: redirected to {to}, which is no portal of the array")
         chain.hops += 1
-        chain.next = address
+        chain.next, chain.source = address, _address(conversation.local)
         if chain.hops > HOPS_MAX:
             self._findings.add("hops", f"{conversation.where}: redirected {chain.hops} times in a row")
         if detail == _PERMANENTLY and _address(conversation.remote) == chain.home:
@@ -89,12 +90,16 @@ class Logins:
         """The array answered with an error."""
         self.attempted(conversation)
 
-    def unreachable(self, remote: str) -> None:
-        """A connection did not come up; if a redirect had led there, the next login begins at home again."""
-        for chain in self._chains.values():
-            if chain.next == _address(remote):
-                chain.next = None
-                self._marks.hit(Mark.REDIRECT_LED_NOWHERE)
+    def unreachable(self, remote: str, source: str | None) -> None:
+        """A connection did not come up; if a redirect had led there, the next login begins at home again.
+
+        Where several logins from ``source`` were sent there nobody can tell whose it was: each may go on either way.
+        """
+        sent = [one for one in self._chains.values() if one.next == _address(remote) and source in (None, one.source)]
+        if sent:
+            self._marks.hit(Mark.REDIRECT_LED_NOWHERE)
+        if len(sent) == 1:
+            sent[0].next = None
 
     def succeeded(self, conversation: Conversation) -> Conversation | None:
         """A login is through; the session of the same nexus that it ended, if there was one."""

@@ -61,7 +61,7 @@ class WireWatch:
             self._conversations.append(conversation)
             return conversation
 
-        return TappedConnector(inner, opened, lambda remote, source: self.logins.unreachable(remote))
+        return TappedConnector(inner, opened, self.logins.unreachable)
 
     def judgements(self) -> list[Judgement]:
         """What became of it all."""
@@ -119,17 +119,19 @@ class WireWatch:
         if conversation.has_open_copies:
             self._lingering.append(conversation)
 
-    def reset(self, by: Conversation, lun: bytes) -> None:
+    def reset(self, by: Conversation, lun: bytes, asked: int) -> None:
         """A logical unit was reset: the tasks of every nexus end there, and each is owed a unit attention.
 
-        Of another nexus only what is known to have arrived ends: what is still on its way comes after the reset.
+        Of another nexus only what is known to have arrived ends: what is still on its way comes after the reset. The
+        unit attention may have come by a faster path already, before the answer to the reset: any that came since it
+        was ``asked`` for is taken for that.
         """
         now = self.ticks.next()
         target = by.terms.names.get("TargetName")
         for other in [*self._conversations, *self._lingering]:
             if other is by or not other.full_feature or other.terms.names.get("TargetName") != target:
                 continue
-            if other.owes_attention is None:
+            if other.owes_attention is None and other.attended < asked:
                 other.owes_attention = now
             for task in other.tasks.values():
                 if task.lun == lun and task.copy is not None and other.has_arrived(task):

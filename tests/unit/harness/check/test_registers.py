@@ -75,3 +75,17 @@ def test_each_block_is_judged_alone_and_alike_ones_together() -> None:
     wide, narrow = write(1, 10, 19, lba=0, blocks=8), write(2, 20, 29, lba=2, blocks=3)
     reader = read(3, 30, 31, *[1] * 8)
     assert only(wide, narrow, reader) == Violation(Rule.STALE, 2, 3, reader, wide, narrow)
+
+
+def test_a_write_that_happened_twice_before_it_was_acknowledged_may_be_seen_again() -> None:
+    """It was tried again over another path, and an overlapping write came between: 1, then 2, then 1 once more."""
+    slow, quick = write(1, 10, 60), write(2, 20, 29)
+    reads = [read(3, 15, 16, 1), read(4, 30, 31, 2), read(5, 50, 51, 1)]
+    assert only(slow, quick, *reads).rule is Rule.STALE
+    assert violations([slow, quick, *reads], again={1: [40]}) == []
+
+
+def test_once_it_is_acknowledged_it_may_not_come_back_all_the_same() -> None:
+    slow, quick = write(1, 10, 45), write(2, 50, 59)
+    reads = [read(3, 60, 61, 2), read(4, 70, 71, 1)]
+    assert [found.rule for found in violations([slow, quick, *reads], again={1: [40]})] == [Rule.STALE]

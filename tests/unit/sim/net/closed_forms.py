@@ -6,7 +6,7 @@ of them to its formula, and the page to the figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as FilePath
@@ -14,11 +14,10 @@ from pathlib import Path as FilePath
 from sim.env import ms, us
 from sim.faults import Loss
 from sim.net.impairment import Direction
-from sim.net.tcp_profiles import profile
+from sim.net.tcp_profiles import PROFILES, TcpProfile, profile
 from tests.unit.sim.net.measure import Path, shares_of_a_bottleneck
 
 PAGE = FilePath(__file__).parents[4] / "docs" / "tcp.md"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 HEADING = "| what | formula | formula gives | model gives | off by |\n|---|---|---|---|---|\n"
 
 
@@ -128,18 +127,44 @@ FORMS = (
 )
 
 
-def table(measured: dict[Form, float]) -> str:
-    """The page's table."""
-    return HEADING + "\n".join(form.row(value) for form, value in measured.items()) + "\n"
+def _duration(ns: int) -> str:
+    return f"{ns // 10**9} s" if ns % 10**9 == 0 else f"{ns // 10**6} ms"
+
+
+PROFILE_ROWS: Mapping[str, Callable[[TcpProfile], str]] = {
+    "congestion control": lambda each: each.congestion.__name__,
+    "first window, segments": lambda each: str(each.initial_segments),
+    "window after a pause": lambda each: "halved per time-out" if each.idle_decay else "kept",
+    "lost after duplicates": lambda each: str(each.dup_threshold),
+    "RACK and tail-loss probe": lambda each: "no" if each.probe_slack_ns is None else "yes",
+    "SACK, timestamps": lambda each: f"{'yes' if each.sack else 'no'}, {'yes' if each.timestamps else 'no'}",
+    "receive window, bytes": lambda each: f"{each.receive_window_bytes:,}",
+    "first time-out": lambda each: _duration(each.initial_rto_ns),
+    "time-outs between": lambda each: f"{_duration(each.min_rto_ns)} and {_duration(each.max_rto_ns)}",
+    "repetitions of a SYN, of data": lambda each: f"{each.syn_retries}, {each.data_retries}",
+    "delayed acknowledgement": lambda each: _duration(each.delayed_ack_ns),
+}
+
+
+def profile_table() -> str:
+    """The page's table of profiles."""
+    lines = ["| | " + " | ".join(PROFILES) + " |", "|---" * (len(PROFILES) + 1) + "|"]
+    for what, of in PROFILE_ROWS.items():
+        lines.append(f"| {what} | " + " | ".join(of(each) for each in PROFILES.values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _put(text: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{table}{end}{rest.split(end)[1]}"
 
 
 def main() -> None:
-    """Measure all and put the table into the page."""
+    """Measure all and put the tables into the page."""
+    figures = HEADING + "".join(form.row(form.measure()) + "\n" for form in FORMS)
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    figures = table({form: form.measure() for form in FORMS})
-    PAGE.write_text(f"{before}{BEGIN}\n{figures}{END}{after}", encoding="utf-8")
+    PAGE.write_text(_put(_put(text, "profiles", profile_table()), "figures", figures), encoding="utf-8")
     print(figures)
 
 
