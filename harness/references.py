@@ -307,7 +307,9 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
     yield from _known(here, row, "nic", [f"{host}/{nic}" for host, own in names.nics.items() for nic, _ in own], "NIC")
     yield from _known(here, row, "portal", portals, "portal", _ip)
     if row.get("do") == "swap_volumes":
-        yield from _known_each(here, row, "volumes", names.volumes, "volume")
+        for index, volume in enumerate(_listed(row, "volumes")):
+            if volume not in names.volumes:
+                yield dotted((*here, "volumes", index)), f'no volume "{volume}"{did_you_mean(volume, names.volumes)}'
     if row.get("check") == "redirects":
         yield from _known_each(here, row, "portals", names.portals, "portal")
     if sources is not None:
@@ -357,6 +359,11 @@ def _known_each(here: Path, row: Row, key: str, known: Sequence[str], what: str)
         ip = _ip_of_any(value)
         if ip is not None and ip not in known:
             yield dotted((*here, key, index)), f'no {what} "{ip}"{did_you_mean(ip, known)}'
+
+
+def _listed(row: Row, key: str) -> list[str]:
+    values = row.get(key)
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def _known_keys(here: Path, row: Row, key: str, known: Sequence[str], what: str) -> Iterator[Finding]:

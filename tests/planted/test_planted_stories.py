@@ -52,6 +52,15 @@ def a_cancelled_command_that_takes_its_number_along(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Commands, "finish", finish)
 
 
+def a_host_that_does_not_look_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Story 9."""
+
+    async def units_are_the_same(units: object, submit: object) -> None:
+        return None
+
+    monkeypatch.setattr("initiator_model.path_claims.units_are_the_same", units_are_the_same)
+
+
 def pings_with_the_number_of_the_command_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Story 12."""
 
@@ -127,6 +136,7 @@ def a_window_that_any_numbers_open(monkeypatch: pytest.MonkeyPatch) -> None:
     ("plant", "scenario", "check"),
     [
         (one_isid_for_all_sessions, "sessions_return_together", "redirects w2k8"),
+        (a_host_that_does_not_look_who_is_there, "volumes_swapped", "lost writes"),
         (a_cancelled_command_that_takes_its_number_along, "cancelled_behind_the_window", "sequence"),
         (pings_with_the_number_of_the_command_before, "pings_amid_writes", "sequence"),
         (a_pool_of_32_events, "async_storm", "redirects linux"),

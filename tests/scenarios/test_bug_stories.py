@@ -72,3 +72,17 @@ def test_commands_that_never_left_the_host_are_cancelled_too() -> None:
     """Half of the 32 went down the stalled path: four to the array, which takes no more, and twelve stayed here."""
     _, lines = told("cancelled_behind_the_window")
     assert sum("ABORT TASK" in line for line in lines) >= 16
+
+
+def test_linux_writes_to_the_wrong_disk_and_nobody_is_told() -> None:
+    result, _ = told("unsafe/volumes_swapped_linux")
+    assert {failure.check for failure in result.failures} == {"sectors", "lost writes"}
+    assert (result.io.failed, result.io.unknown) == (0, 0)
+
+
+def test_an_array_without_a_portal_says_not_now() -> None:
+    """0x0301, of which RFC 7143 11.13.5 says that the initiator may retry later; never 0x0203."""
+    _, lines = told("unavailable_for_a_while")
+    refused = [line for line in lines if "(0x02" in line or "(0x03" in line]
+    assert refused
+    assert all("service unavailable (0x0301)" in line for line in refused), refused
