@@ -81,6 +81,7 @@ def _topologies(draw: DrawFn, hosts: int | None, shape: Shape) -> Topology:
         deep_queues=False,
         kinds=(),
         fencing="none",
+        haunted=False,
         flap=False,
         operations=(),
         policy_changes=False,
