@@ -103,6 +103,7 @@ def _group_config(array: model.Array, limits: Limits) -> GroupConfig:
         access=None if array.alua is None else _access(array.alua),
         lost_tasks=LostTasks(array.lost_tasks),
         lun_gone_after_logout_request=array.lun_gone_after_logout_request,
+        r2t_without_numbers=array.r2t_without_numbers,
         balancing=Balancing(
             interval_s=array.rebalance_interval_ns / 1e9,
             threshold=array.rebalance_threshold,

@@ -8,6 +8,7 @@ may overlap: a portal is up when nothing holds it down any more, and the process
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness.array import lun_map
 from target.config import GroupConfig
@@ -80,6 +81,19 @@ class ArraySite:
         """What stands on the medium of a volume's LUN 0, below everything that serves it."""
         iqn = next(one.iqn for one in self.config.volumes if one.name == volume)
         return self._stores[iqn.lower()][0].read(offset, length)
+
+    def swap(self, one: str, other: str) -> None:
+        """Two volumes exchange their target names, from the next start of the process on.
+
+        A volume keeps what it stores and the identity it shows; whoever logs in by a name finds the other volume.
+        """
+        iqns = {volume.name: volume.iqn for volume in self.config.volumes}
+        swapped = {one: iqns[other], other: iqns[one]}
+        volumes = tuple(replace(volume, iqn=swapped.get(volume.name, volume.iqn)) for volume in self.config.volumes)
+        self.config = replace(self.config, volumes=volumes)
+        here, there = iqns[one].lower(), iqns[other].lower()
+        self._stores[here], self._stores[there] = self._stores[there], self._stores[here]
+        self._memories[here], self._memories[there] = self._memories[there], self._memories[here]
 
     async def _listen(self, server: ArrayServer, address: str) -> None:
         try:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
-from harness.fields import AccessStateName, DurationNs, Ip, Label
+from harness.fields import AccessStateName, DurationNs, Ip, Label, Listing
 from harness.step_base import HostStep, Step
 
 SECOND_NS = 10**9
@@ -89,6 +89,20 @@ class PortalGroupTag(Step):
 
     do: Literal["portal_group_tag"]
     tag: Annotated[int, Field(ge=0, le=0xFFFF)]
+
+
+class SwapVolumes(Step):
+    """Two volumes exchange their target names, once the array's process is started again."""
+
+    do: Literal["swap_volumes"]
+    volumes: Annotated[Listing[Label], Field(min_length=2, max_length=2)]
+
+    @field_validator("volumes")
+    @classmethod
+    def _two(cls, volumes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(volumes)) == 1:
+            raise ValueError("expected two volumes, got one twice")
+        return volumes
 
 
 class AccessState(Step):

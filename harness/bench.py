@@ -56,7 +56,7 @@ class Bench:
         self._boots: list[asyncio.Task[None]] = []
         self.recorder = FailoverRecorder(self._now)
         self.selection = PathSelection(self._now)
-        self.journal = Journal(self._now)
+        self.journal = Journal(self._now, self.oracles.conservation)
         self.journal.on_unknown_write = lambda: self.oracles.marks.hit(Mark.UNKNOWN_WRITE)
         self.journal.on_good = self.recorder.completed
         self.journal.on_busy = self.recorder.busy
@@ -133,6 +133,10 @@ class Bench:
     def on_array_log(self, text: str) -> None:
         """The array lost a connection."""
         self.trace.event(self._now(), "array", text=text)
+
+    def balance(self) -> None:
+        """Count the I/Os above and below."""
+        self.oracles.conservation.balance(self.journal.counts, [disk for _, disk in self.selection.disks])
 
     def counts(self, check: Check) -> bool:
         """Whether this check of the scenario is to be judged in this run."""

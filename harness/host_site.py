@@ -9,7 +9,7 @@ from harness.check.marks import Mark, Marks
 from harness.check.path_selection import PathSelection
 from harness.failovers import FailoverRecorder
 from harness.goodput import Framing
-from harness.patience import longest_io_ns
+from harness.patience import longest_io_ns, longest_log_off_ns
 from harness.scenario import Host as HostModel
 from harness.stall_causes import tcp_option_bytes
 from harness.steps import Workload
@@ -103,6 +103,11 @@ class HostSite(HostObserver):
         params = [owner.session.params for owner in self.host.sessions if owner.session.params is not None]
         kept_s = max((each.default_time2wait + each.default_time2retain for each in params), default=0)
         return longest_io_ns(self.profile.timers, self.fencing.longest_ns(kept_s))
+
+    @property
+    def longest_log_off_ns(self) -> int:
+        """The longest a log-off can take: the sessions log out one after another, and each waits for its answer."""
+        return longest_log_off_ns(self.profile.timers, len(self.host.sessions))
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
+from harness.check.conservation import Conservation
 from harness.check.history import Ending, History, Operation
 from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, QueueFull
 
@@ -33,12 +35,13 @@ class Journal:
     """What all workloads of a run share: numbering, counts, and what was found wrong."""
 
     now_ns: Callable[[], int]
+    conservation: Conservation
     counts: Counts = field(default_factory=Counts)
     refused: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """Why I/Os failed: the first `MAX_COMPLAINTS` reasons."""
     twice: list[str] = field(default_factory=list)
-    """Completions of I/Os that had ended before."""
+    """Completions of I/Os that had ended before: the first few, as of those that were refused."""
     on_unknown_write: Callable[[], None] | None = None
     """Nobody knows whether a write happened."""
     on_good: Callable[[str], None] | None = None
@@ -83,13 +86,14 @@ class Issuer:
         try:
             if is_write:
                 data = self._history.data_of(operation)
-                disk.submit_write(lba, data, lambda result: self._came_back(result, operation, ended))
+                disk.submit_write(lba, data, partial(self._came_back, operation, ended))
             else:
-                disk.submit_read(lba, blocks, lambda result: self._came_back(result, operation, ended))
+                disk.submit_read(lba, blocks, partial(self._came_back, operation, ended))
         except (DiskRemoved, QueueFull) as error:
             del self.under_way[number]
             journal.counts.failed += 1
-            journal.refused.append(f"{self._name}: {error}")
+            if len(journal.refused) < MAX_COMPLAINTS:
+                journal.refused.append(f"{self._name}: {error}")
             self._history.end(operation, Ending.FAILED)
             self.rest()
             raise
@@ -101,14 +105,17 @@ class Issuer:
             if self._journal.on_idle is not None:
                 self._journal.on_idle(self._host)
 
-    def _came_back(self, result: IoResult, operation: Operation, ended: Callable[[IoResult, Operation], None]) -> None:
+    def _came_back(self, operation: Operation, ended: Callable[[IoResult, Operation], None], result: IoResult) -> None:
         journal = self._journal
         if operation.number not in self.under_way:
-            journal.twice.append(f"I/O {operation.number} of {self._name} ended more than once")
+            if len(journal.twice) < MAX_COMPLAINTS:
+                journal.twice.append(f"I/O {operation.number} of {self._name} ended more than once")
             return
         del self.under_way[operation.number]
         path = result.path
         data = result.data if result.ok and not operation.is_write else None
+        asked, came = (0, 0) if data is None else (operation.blocks * self._history.block_size, len(data))
+        journal.conservation.ended(operation.number, asked, came, result.attempts)
         self._history.end(operation, _ENDINGS[result.outcome], "" if path is None else path.source, data)
         if result.ok:
             journal.counts.ok += 1

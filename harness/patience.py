@@ -7,10 +7,10 @@ mistake in the model has lost.
 from __future__ import annotations
 
 from initiator_model.profiles import Profile
-from initiator_model.timers import Timers
+from initiator_model.timers import SECOND_NS, Timers
 from sim.net.tcp_profiles import profile as tcp_profile
 
-FOR_EVER_NS = 24 * 3600 * 10**9
+FOR_EVER_NS = 24 * 3600 * SECOND_NS
 """What stands for "for ever" where a host would wait so long for a path: a run is over before."""
 
 LOGIN_HOPS = 2
@@ -25,6 +25,11 @@ def longest_io_ns(timers: Timers, fence_ns: int = 0) -> int:
     between_ns = timers.retries * timers.retry_ns + timers.class_retry_ns + timers.requeue_patience_ns
     no_path_ns = FOR_EVER_NS if timers.no_path_ns is None else timers.no_path_ns
     return (timers.class_retries + 1) * (_attempt_ns(timers) + fence_ns + between_ns) + no_path_ns
+
+
+def longest_log_off_ns(timers: Timers, sessions: int) -> int:
+    """The longest a log-off of so many sessions can take, and a second: a target that is silent answers no logout."""
+    return sessions * timers.logout_ns + SECOND_NS
 
 
 def longest_return_ns(profile: Profile) -> int:

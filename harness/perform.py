@@ -104,7 +104,14 @@ def _credentials(user: str | None, secret: SecretStr | None) -> ChapCredentials 
 
 
 async def _logout(bench: Bench, step: Logout) -> None:
-    await _site(bench, step.host).host.log_off(bench.target_names[step.volume], step.source)
+    site = _site(bench, step.host)
+    patience_ns = site.longest_log_off_ns
+    try:
+        async with asyncio.timeout(patience_ns / 1e9):
+            await site.host.log_off(bench.target_names[step.volume], step.source)
+    except TimeoutError:
+        why = f"the log-off had not ended after {format_duration(patience_ns)}"
+        raise StepFailed(why, kind="liveness") from None
 
 
 async def _targets(bench: Bench, step: Targets) -> None:

@@ -14,6 +14,7 @@ from harness.array_steps import (
     PortalGroupTag,
     Rebalance,
     RequestLogout,
+    SwapVolumes,
     Undrain,
 )
 from harness.bench import Bench
@@ -60,6 +61,11 @@ async def _portal_group_tag(bench: Bench, step: PortalGroupTag) -> None:
     site.config = replace(site.config, tpgt=step.tag)
 
 
+async def _swap_volumes(bench: Bench, step: SwapVolumes) -> None:
+    one, other = step.volumes
+    bench.world.site.swap(one, other)
+
+
 async def _access_state(bench: Bench, step: AccessState) -> None:
     bench.world.site.operations.access_state(step.group, access_state(step.state), step.volume)
 
@@ -75,6 +81,7 @@ ARRAY_ACTIONS: Mapping[type, Callable[[Bench, Any], Awaitable[None]]] = {
     RequestLogout: _request_logout,
     Drop: _drop,
     PortalGroupTag: _portal_group_tag,
+    SwapVolumes: _swap_volumes,
     AccessState: _access_state,
     ControllerFailover: _controller_failover,
 }

@@ -287,12 +287,18 @@ def _size(value: object) -> int | None:
         return None
 
 
+_AT_ANY_ADDRESS = ("silent", "no_login", "out_of_resources")
+"""Faults of the array's own that strike logins, and so may strike at the group address."""
+
+
 def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
     """The keys that refer to something, wherever they stand."""
     sources = names.sources_of(row)
     group = [names.group] if names.group else []
-    # A fault strikes an interface; a login or a discovery is addressed to any address of the array.
-    portals = names.portals if row.get("do") in ("fault", "drain", "undrain") else [*group, *names.portals]
+    # A fault strikes an interface; a login or a discovery is addressed to any address of the array, and only what
+    # logins meet can strike at the group address alone.
+    of_interfaces = row.get("do") in ("fault", "drain", "undrain") and row.get("kind") not in _AT_ANY_ADDRESS
+    portals = names.portals if of_interfaces else [*group, *names.portals]
     yield from _known(here, row, "host", list(names.nics), "host")
     yield from _known(here, row, "volume", names.volumes, "volume")
     yield from _known(here, row, "phase", list(names.workloads), "workload")
@@ -300,6 +306,10 @@ def _fields(here: Path, row: Row, names: _Names) -> Iterator[Finding]:
         yield from _known(here, row, "of", list(names.workloads), "workload")
     yield from _known(here, row, "nic", [f"{host}/{nic}" for host, own in names.nics.items() for nic, _ in own], "NIC")
     yield from _known(here, row, "portal", portals, "portal", _ip)
+    if row.get("do") == "swap_volumes":
+        for index, volume in enumerate(_listed(row, "volumes")):
+            if volume not in names.volumes:
+                yield dotted((*here, "volumes", index)), f'no volume "{volume}"{did_you_mean(volume, names.volumes)}'
     if row.get("check") == "redirects":
         yield from _known_each(here, row, "portals", names.portals, "portal")
     if sources is not None:
@@ -349,6 +359,11 @@ def _known_each(here: Path, row: Row, key: str, known: Sequence[str], what: str)
         ip = _ip_of_any(value)
         if ip is not None and ip not in known:
             yield dotted((*here, key, index)), f'no {what} "{ip}"{did_you_mean(ip, known)}'
+
+
+def _listed(row: Row, key: str) -> list[str]:
+    values = row.get(key)
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def _known_keys(here: Path, row: Row, key: str, known: Sequence[str], what: str) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from harness.audit import audit
+from harness.audit import audit, read_media
 from harness.bench import Bench
 from harness.check.leaks import judge_leaks
 from harness.check.liveness import await_drain, await_paths, patience_s
@@ -117,6 +117,7 @@ async def _story(bench: Bench, steps: list[AnyStep]) -> None:
     for step in steps:
         if step.at_ns is not None and bench.world.now_ns() < step.at_ns:
             await asyncio.sleep((step.at_ns - bench.world.now_ns()) / 1e9)
+        bench.balance()
         bench.narrator.step(step, bench.world.now_ns())
         bench.trace.event(bench.world.now_ns(), "step", do=step.do)
         try:
@@ -141,11 +142,14 @@ async def _wind_up(bench: Bench) -> None:
         run.stop()
     drain_s, return_s = patience_s(bench)
     drained = await await_drain(bench, drain_s)
+    bench.balance()
     if bench.connections_due:
         bench.take_connections()
     if drained:
         await await_paths(bench, return_s)
         await audit(bench, drain_s)
+    else:
+        read_media(bench)
     selection = bench.selection.judgement()
     if selection is not None:
         bench.judge(selection)

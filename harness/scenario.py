@@ -236,6 +236,8 @@ class Array(Table):
     """What an initiator is given to log out when the array asks it to (async event 1)."""
     lun_gone_after_logout_request: bool = False
     """true: a defect of firmware 7.x; once asked to log out, a session's commands end LOGICAL UNIT NOT SUPPORTED."""
+    r2t_without_numbers: bool = False
+    """true: a defect of an early tgt; R2Ts say 0 for ExpCmdSN and MaxCmdSN."""
     active_passive: bool = False
     """true: only the first path of a host may be active, so Round Robin is refused."""
     alua: Alua | None = None

@@ -60,14 +60,14 @@ class RecentWrites:
 
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
-        self._made: dict[int, tuple[int, bytes]] = {}  # by write number: LBA and content
+        self._made: dict[int, tuple[int, bytes, tuple[Run, ...]]] = {}  # by write number: LBA, content, the run it is
         self._bytes = 0
         self._zeros = b""
 
     def stamped(self, writer: int, lba: int, blocks: int) -> bytes:
         """See `stamped`."""
         data = stamped(writer, lba, blocks, self._block_size)
-        self._made[writer] = (lba, data)
+        self._made[writer] = (lba, data, (Run(lba, blocks, writer),))
         self._bytes += len(data)
         while self._bytes > RECENT_BYTES:
             oldest = next(iter(self._made))
@@ -77,9 +77,9 @@ class RecentWrites:
     def runs_of(self, data: bytes, lba: int) -> tuple[Run, ...]:
         """See `runs_of`."""
         if data[:4] == _MAGIC:
-            writer = _TAG.unpack_from(data)[2]
-            if self._made.get(writer) == (lba, data):
-                return (Run(lba, len(data) // self._block_size, writer),)
+            made = self._made.get(_TAG.unpack_from(data)[2])
+            if made is not None and made[1] == data and made[0] == lba:
+                return made[2]
         elif data == self._zeros:
             return (Run(lba, len(data) // self._block_size, NEVER_WRITTEN),)
         runs = runs_of(data, lba, self._block_size)

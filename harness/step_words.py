@@ -10,6 +10,7 @@ from harness.array_steps import (
     PortalGroupTag,
     Rebalance,
     RequestLogout,
+    SwapVolumes,
     Undrain,
 )
 from harness.fault_step import Fault
@@ -93,6 +94,8 @@ def _words(step: AnyStep) -> str:
             return f"Array: port group {step.group} becomes {step.state}{f' for {step.volume}' if step.volume else ''}"
         case PortalGroupTag():
             return f"Array: from its next start on its portals have portal group tag {step.tag}"
+        case SwapVolumes():
+            return f"Array: from its next start on {' and '.join(step.volumes)} have each other's target name"
         case Drop():
             volume = f" to {step.volume}" if step.volume else ""
             return f"Array: drop the connection from {step.source}{volume} ({step.how})"

@@ -15,6 +15,7 @@ from harness.array_steps import (
     PortalGroupTag,
     Rebalance,
     RequestLogout,
+    SwapVolumes,
     Undrain,
 )
 from harness.checks_model import Check
@@ -203,6 +204,7 @@ AnyStep = Annotated[
     | RequestLogout
     | Drop
     | PortalGroupTag
+    | SwapVolumes
     | AccessState
     | ControllerFailover
     | Wait

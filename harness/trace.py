@@ -15,7 +15,7 @@ from google_crc32c import value as crc32c
 
 from sim.net.segment import SegmentRecord
 
-FLUSH_BYTES = 1 << 16
+FLUSH_LINES = 1 << 10
 
 
 class Trace:
@@ -23,25 +23,25 @@ class Trace:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._pending = bytearray()
+        self._pending: list[str] = []
         self.events = 0
         """What it has taken in: segments and events."""
 
     def segment(self, record: SegmentRecord) -> None:
         """A NIC took a segment."""
         self.events += 1
-        src, dst, payload = record.src, record.dst, record.payload
-        self._pending += (
-            f"{record.time_ns} {record.nic} {src[0]}:{src[1]}>{dst[0]}:{dst[1]} {record.flags} {record.seq} "
-            f"{record.ack} {record.window} {len(payload)} {crc32c(payload) if payload else 0}\n"
-        ).encode()
-        if len(self._pending) > FLUSH_BYTES:
+        time_ns, nic, _, _, src, dst, flags, seq, ack, window, payload = record[:11]
+        self._pending.append(
+            f"{time_ns} {nic} {src[0]}:{src[1]}>{dst[0]}:{dst[1]} {flags} {seq} {ack} {window} "
+            f"{len(payload)} {crc32c(payload) if payload else 0}\n"
+        )
+        if len(self._pending) > FLUSH_LINES:
             self._flush()
 
     def event(self, time_ns: int, kind: str, **what: Any) -> None:
         """Something else happened: ``kind`` in a word, the rest as JSON values."""
         self.events += 1
-        self._pending += json.dumps([time_ns, kind, what], separators=(",", ":")).encode() + b"\n"
+        self._pending.append(json.dumps([time_ns, kind, what], separators=(",", ":")) + "\n")
 
     def sha256(self) -> str:
         """The hash of everything so far."""
@@ -49,5 +49,5 @@ class Trace:
         return self._hash.hexdigest()
 
     def _flush(self) -> None:
-        self._hash.update(self._pending)
+        self._hash.update("".join(self._pending).encode())
         self._pending.clear()

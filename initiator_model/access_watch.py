@@ -11,7 +11,11 @@ While a group is in transition the question is repeated every second. Where the 
 TPGS) and no optimized path works, a DSM that follows the array sends SET TARGET PORT GROUPS for the group of the first
 path that does; when the array refuses, things stay as they are.
 
-Source: SPC-4 5.15.2; the Microsoft DSM's sample for when it asks and sets (FACTS D.4).
+Two hosts that do so, and see one controller each, would pass the volume to and fro with every command, for each change
+is a unit attention for the other one. So a group that this host asked for, and that was made another's soon after, is
+asked for no more for a minute as long as its paths serve as they are, and where they do not, once a second at most.
+
+Source: SPC-4 5.15.2; the Microsoft DSM's sample for when it asks and sets (FACTS D.4). The minute is ours (unverified).
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ __all__ = ["AccessWatch"]
 
 _ANSWER_MAX: Final = 4096
 _ASK_AGAIN_S: Final = 1.0
+_LEFT_ALONE_S: Final = 60.0
 _EXPLICIT: Final = 2
+_SERVES: Final = AccessState.ACTIVE_NON_OPTIMIZED
 
 
 class AccessWatch:
@@ -44,6 +50,7 @@ class AccessWatch:
         self._asking: dict[ClaimedDisk, asyncio.Task[None]] = {}  # in the order the questions were begun
         self._again: list[ClaimedDisk] = []
         self._learning: dict[int, asyncio.Task[None]] = {}
+        self._taken: dict[ClaimedDisk, tuple[int, float]] = {}  # the group last asked for, and when
         self._started = 0
 
     def session_came(self, owner: HostSession) -> None:
@@ -134,6 +141,8 @@ class AccessWatch:
         submit = self._submit(claimed, heir)
         if submit is None or heir.port_group is None:
             return
+        if not await self._may_take(claimed, heir.port_group, serves=any(path.access is _SERVES for path in works)):
+            return
         wanted = build_set_list([(heir.port_group, AccessState.ACTIVE_OPTIMIZED)])
         cdb = scsi.set_target_port_groups(len(wanted))
         try:
@@ -144,6 +153,19 @@ class AccessWatch:
             return
         if not claimed.disk.gone:
             self._tell(claimed, groups)
+
+    async def _may_take(self, claimed: ClaimedDisk, group: int, *, serves: bool) -> bool:
+        """Whether to ask for a group now: not again at once when another host has taken it since."""
+        loop = asyncio.get_running_loop()
+        before, at_s = self._taken.get(claimed, (None, 0.0))
+        passed_s = loop.time() - at_s
+        if before == group and passed_s < _LEFT_ALONE_S and serves:
+            self._note(f"group {group} was taken away {passed_s:.3f} s after this host had asked for it: left alone")
+            return False
+        if before == group and passed_s < _ASK_AGAIN_S:
+            await asyncio.sleep(_ASK_AGAIN_S - passed_s)
+        self._taken[claimed] = group, loop.time()
+        return not claimed.disk.gone
 
     def _submit(self, claimed: ClaimedDisk, path: Path) -> Submit | None:
         for owner in self._owners():

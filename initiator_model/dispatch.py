@@ -102,6 +102,11 @@ class Dispatcher:
         return len(self._under_way)
 
     @property
+    def accepted(self) -> tuple[LogicalIo, ...]:
+        """Those I/Os, in the order in which they came."""
+        return tuple(self._under_way.values())
+
+    @property
     def held(self) -> int:
         """I/Os waiting for a path."""
         return len(self._held)
@@ -321,6 +326,7 @@ class Dispatcher:
         del self._under_way[io.number]
         for told in self.on_complete:
             told(io, result)
+        io.attempt = None  # they know each other: this frees both at once, and the data with them
         io.done(result)
 
     # ---- paths come and go ---------------------------------------------------------------------------------------

@@ -94,10 +94,14 @@ class RequestWatch:
         self._oldest = oldest
         self._expired = expired
         self._timer: _Handle | None = None
+        self._looking = False
 
     def task_started(self, now_s: float) -> None:
-        """A task began at ``now_s``. Only the first one after a pause sets the timer."""
-        if self._timer is None:
+        """A task began at ``now_s``. Only the first one after a pause sets the timer.
+
+        One that takes the place of a task that has just expired does not: older ones may be due.
+        """
+        if self._timer is None and not self._looking:
             self._timer = self._clock.call_at(now_s + self._timeout_s, self._look)
 
     def stop(self) -> None:
@@ -108,9 +112,13 @@ class RequestWatch:
 
     def _look(self) -> None:
         self._timer = None
-        while self._timer is None and (task := self._oldest()) is not None:
-            deadline_s = task.since_s + self._timeout_s
-            if deadline_s > self._clock.time() + _TICK_S:
-                self._timer = self._clock.call_at(deadline_s, self._look)
-            else:
+        self._looking = True
+        try:
+            while (task := self._oldest()) is not None:
+                deadline_s = task.since_s + self._timeout_s
+                if deadline_s > self._clock.time() + _TICK_S:
+                    self._timer = self._clock.call_at(deadline_s, self._look)
+                    return
                 self._expired(task)
+        finally:
+            self._looking = False

@@ -18,7 +18,7 @@ from iscsi.identification import DesignatorType, parse_device_identification
 from iscsi.inquiry import StandardInquiry, VpdPage, parse_serial_number
 from iscsi.lun import decode_lun
 
-__all__ = ["LogicalUnitFacts", "ProbeError", "port_group_of", "probe", "units_unchanged"]
+__all__ = ["LogicalUnitFacts", "ProbeError", "port_group_of", "probe", "units_are_the_same", "units_unchanged"]
 
 _DIRECT_ACCESS: Final = 0x00  # qualifier 0, type 0: a disk that is there
 
@@ -63,9 +63,15 @@ async def units_unchanged(units: Sequence[LogicalUnitFacts], submit: Submit) -> 
     An array may have given the LUN to another volume while the session was away; writing on would hit the wrong disk.
     """
     for unit in units:
-        complaint = await test_unit_ready(submit, unit.lun)
+        complaint = await test_unit_ready(submit, unit.lun) or await units_are_the_same((unit,), submit)
         if complaint is not None:
             return complaint
+    return None
+
+
+async def units_are_the_same(units: Sequence[LogicalUnitFacts], submit: Submit) -> str | None:
+    """The same of who they are alone, by INQUIRY, which every unit answers in every state."""
+    for unit in units:
         try:
             identity, _ = await _identity(submit, unit.lun)
         except (CommandFailed, ValueError) as error:

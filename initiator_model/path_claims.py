@@ -15,7 +15,7 @@ from initiator_model.disk import MpioDisk
 from initiator_model.dsm import MAX_PATHS, Dsm, PolicyRequest
 from initiator_model.fencing import DiskFence, FenceRule, Fencing
 from initiator_model.host_records import ClaimedDisk, HostSession, InitiatorError
-from initiator_model.lu_probe import LogicalUnitFacts, units_unchanged
+from initiator_model.lu_probe import LogicalUnitFacts, units_are_the_same, units_unchanged
 from initiator_model.paths import Path, PathState, ScsiAddress
 from initiator_model.policies import LoadBalancePolicy, PathWish
 from initiator_model.policies.catalog import SelectorOptions
@@ -107,6 +107,7 @@ class PathClaims:
         """
         session = owner.session
         session.path_check = partial(self._check, owner, units)
+        session.identity_check = partial(units_are_the_same, units)
         for unit in units:
             claimed = self._known(owner, unit) or self._new_disk(owner, unit)
             if len(claimed.disk.dsm.paths) >= MAX_PATHS:

@@ -5,7 +5,7 @@ What a host does when a session's connection is gone, as the Microsoft initiator
     loss                the session is FAILED; its requests, sent or new, are held
     reconnect           every DelayBetweenReconnect through the *original* portal, wherever the last redirect led; the
                         same ISID with TSIH 0, so that the target ends the old session (reinstatement, RFC 7143 6.3.5)
-    in time             the held requests are sent again
+    in time             the units are asked who they are (Linux: nobody is), and the held requests are sent again
     LinkDownTime over   they fail up, the path is lost (MaxRequestHoldTime for a disk without MPIO)
     later reconnect     a TEST UNIT READY; then the path is back
 
@@ -40,6 +40,7 @@ RESENDS_MAX = 8
 
 _LOGGED_IN = SessionState.LOGGED_IN  # an enum's attribute is slow to look up
 _AT_WORK = (SessionState.LOGGED_IN, SessionState.RECOVERING)
+_NOT_AT_WORK = (SessionState.RECOVERING, SessionState.LOST)
 _GONE = (SessionState.FREE, SessionState.CLOSED)
 _NOT_HERE = (SessionState.FREE, SessionState.LOGGING_OUT, SessionState.CLOSED)
 
@@ -48,7 +49,8 @@ class IscsiSession:
     """One I_T nexus from ``terms.source`` to whatever portal ``portal`` (the original one) leads to.
 
     ``multipath`` chooses between LinkDownTime and MaxRequestHoldTime. ``path_check`` is awaited before a lost path is
-    called back: it sends commands and returns what is wrong, or None.
+    called back: it sends commands and returns what is wrong, or None. ``identity_check`` is the same for a session that
+    comes back in time: it asks only who is there (None: nothing is known yet that could be compared).
     ``local``, ``remote`` (``"ip:port"``), ``via`` (the address it was last redirected from) and ``params`` describe
     the present connection, or the last one. ``usable`` is True while requests are sent or held.
     """
@@ -72,6 +74,7 @@ class IscsiSession:
         self.state = SessionState.FREE
         self.usable = False
         self.path_check: PathCheck = _unit_0_is_ready
+        self.identity_check: PathCheck | None = None
         self.local = self.remote = ""
         self.via: TargetAddress | None = None
         self.params: SessionParameters | None = None
@@ -197,12 +200,15 @@ class IscsiSession:
     def _resume(self, logged_in: LoggedIn, why: str) -> None:
         """Work again, beginning with what was held."""
         live = self._adopt(logged_in)
+        self._send_held(live, why)
+        live.open()
+
+    def _send_held(self, live: LiveConnection, why: str) -> None:
         self._cancel_hold()
         self._enter(SessionState.LOGGED_IN, f"{why}: {self.local} -> {self.remote}")
         held, self._held = self._held, deque()
         for task in held:
             live.start(task)
-        live.open()
 
     def _lost_connection(self, ending: Ending) -> None:
         """The connection is over. Hold what it carried and try to get another one."""
@@ -218,7 +224,7 @@ class IscsiSession:
             if self._logged_out is not None and not self._logged_out.done():
                 self._logged_out.set_result(None)
             return
-        if self.state is SessionState.LOST:  # during the path check, which sees its command fail and goes on
+        if self.state in _NOT_AT_WORK:  # during a check of its units, which sees its command fail and goes on
             self._complete(left, CompletionKind.DEVICE_NOT_CONNECTED)
             return
         for task in left:
@@ -248,26 +254,31 @@ class IscsiSession:
                 self._note(f"reconnect: {error}")
                 pause_s = self._delay_after_silence_s if error.silent else self._delay_s
                 continue
-            if self.state is SessionState.RECOVERING:
+            in_time = self.state is SessionState.RECOVERING
+            if not self.terms.timers.session_restores_path or (in_time and self.identity_check is None):
                 self._recovery = None
-                self._resume(logged_in, "reconnected in time")
-                return
-            if not self.terms.timers.session_restores_path:
-                self._recovery = None
-                self._resume(logged_in, "reconnected")
-                self.observer.on_back(self)
+                self._resume(logged_in, "reconnected in time" if in_time else "reconnected")
+                if not in_time:
+                    self.observer.on_back(self)
                 return
             live = self._adopt(logged_in)
             live.open()
             if await self._path_is_good(live):
                 self._recovery = None
+                if self.state is SessionState.RECOVERING:
+                    self._send_held(live, "reconnected in time")
+                    return
                 self._enter(SessionState.LOGGED_IN, f"reconnected: {self.local} -> {self.remote}")
                 self.observer.on_back(self)
                 return
         self._note("no reconnect is left: MaxConnectionRetries")
 
     async def _path_is_good(self, live: LiveConnection) -> bool:
-        """Repeat the path check until it passes; False when the connection is lost over it."""
+        """Repeat the check until it passes; False when the connection is lost over it.
+
+        As long as the session is in time, its units only have to be who they were: a command of its own will find out
+        whether they are ready.
+        """
 
         def submit(request: ScsiRequest, done: Done) -> None:
             if self._live is live:
@@ -276,9 +287,13 @@ class IscsiSession:
                 done(Completion(CompletionKind.DEVICE_NOT_CONNECTED))
 
         while self._live is live:
-            complaint = await self.path_check(submit)
+            in_time = self.state is SessionState.RECOVERING
+            check = self.identity_check if in_time and self.identity_check is not None else self.path_check
+            complaint = await check(submit)
             if self._live is not live:
                 break
+            if complaint is None and in_time and self.state is not SessionState.RECOVERING:
+                continue  # the hold has ended over it
             if complaint is None:
                 return True
             self._note(f"path check: {complaint}")

@@ -148,10 +148,14 @@ class CommandNumbering:
         return cmd_sn
 
     def update(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
-        """Learn the target's window from a PDU: values only ever rise, an impossible pair is ignored (4.2.2.1)."""
-        # Written out, for every PDU that arrives comes by: `lt(max_cmd_sn, exp_cmd_sn - 1)`, and then twice `le`, since
-        # to take over an equal number changes nothing.
-        if (max_cmd_sn - exp_cmd_sn + 1) & MASK > HALF:
+        """Learn the target's window from a PDU: values only ever rise, an impossible pair is ignored (4.2.2.1).
+
+        Impossible is a MaxCmdSN below ExpCmdSN - 1, and an ExpCmdSN that acknowledges what was never sent: a target
+        that fills in neither number must not open the window by it.
+        """
+        # Written out, for every PDU that arrives comes by: `lt(max_cmd_sn, exp_cmd_sn - 1)`, `lt(cmd_sn, exp_cmd_sn)`,
+        # and then twice `le`, since to take over an equal number changes nothing.
+        if (max_cmd_sn - exp_cmd_sn + 1) & MASK > HALF or (self.cmd_sn - exp_cmd_sn) & MASK >= HALF:
             return
         if (max_cmd_sn - self.max_cmd_sn) & MASK < HALF:
             self.max_cmd_sn = max_cmd_sn

@@ -144,7 +144,13 @@ class Arrival:
         volume = None if who.discovery else group.volume(who.target_name or "")
         tasks = None
         if volume is not None:
-            tasks = TaskSet(group.luns(volume, self.local), window, limits.write_buffer_bytes, group.abort_nexuses)
+            tasks = TaskSet(
+                group.luns(volume, self.local),
+                window,
+                limits.write_buffer_bytes,
+                group.abort_nexuses,
+                r2t_without_numbers=group.config.r2t_without_numbers,
+            )
             tasks.holds = group.faults.holds(self.local, volume.config.name)
         return Session(
             who,

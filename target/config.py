@@ -282,6 +282,8 @@ class GroupConfig:
     direct_login: DirectLogin = DirectLogin.SERVE
     lun_gone_after_logout_request: bool = False
     """A firmware defect: commands of a session that was asked to log out end 5/25/00; see `target.faults`."""
+    r2t_without_numbers: bool = False
+    """A defect of an early tgt: R2Ts say 0 for ExpCmdSN and MaxCmdSN, which every PDU has to tell (RFC 7143 11.8)."""
     active_passive: bool = False
     """Each volume is served through one portal at a time; see `target.ownership`."""
     access: AccessConfig | None = None

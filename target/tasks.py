@@ -38,7 +38,7 @@ MAX_IMMEDIATE_TASKS = 8
 
 
 class TaskSet(Execution):
-    """The tasks of one session in full-feature phase; see `Execution` for the arguments."""
+    """The tasks of one session in full-feature phase; see `Execution` and `WaitingTasks` for the arguments."""
 
     __slots__ = ("_barriers",)
 
@@ -48,8 +48,11 @@ class TaskSet(Execution):
         window: CommandWindow[Any],
         buffer_bytes: int,
         on_preempt: Callable[[tuple[Nexus, ...], int], None],
+        *,
+        r2t_without_numbers: bool = False,
     ) -> None:
-        super().__init__(luns, window, WaitingTasks(window, buffer_bytes), on_preempt)
+        waiting = WaitingTasks(window, buffer_bytes, r2t_without_numbers=r2t_without_numbers)
+        super().__init__(luns, window, waiting, on_preempt)
         self._barriers: list[Barrier] = []
 
     @property

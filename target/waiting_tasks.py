@@ -83,12 +83,16 @@ WaitingTask = WaitingWrite | WaitingTurn | WaitingAnswer
 
 
 class WaitingTasks:
-    """Tasks by tag. ``room_bytes`` is what the data of all writes that have asked for it may take; one always may."""
+    """Tasks by tag. ``room_bytes`` is what the data of all writes that have asked for it may take; one always may.
+
+    ``r2t_without_numbers`` is a defect: R2Ts say 0 for ExpCmdSN and MaxCmdSN.
+    """
 
     __slots__ = (
         "_admitted",
         "_admitted_bytes",
         "_next_ttt",
+        "_numbers_r2t",
         "_overdue",
         "_queued",
         "_room_bytes",
@@ -97,8 +101,9 @@ class WaitingTasks:
         "_window",
     )
 
-    def __init__(self, window: CommandWindow[Any], room_bytes: int) -> None:
+    def __init__(self, window: CommandWindow[Any], room_bytes: int, *, r2t_without_numbers: bool = False) -> None:
         self._window = window
+        self._numbers_r2t = not r2t_without_numbers
         self._room_bytes = room_bytes
         self._tasks: dict[int, WaitingTask] = {}
         self._queued: dict[int, None] = {}  # tags of writes that may not ask by R2T yet, oldest first
@@ -268,8 +273,8 @@ class WaitingTasks:
                 itt=write.command.itt,
                 ttt=burst.ttt,
                 stat_sn=burst.stat_sn,
-                exp_cmd_sn=window.exp_cmd_sn,
-                max_cmd_sn=window.max_cmd_sn,
+                exp_cmd_sn=window.exp_cmd_sn if self._numbers_r2t else 0,
+                max_cmd_sn=window.max_cmd_sn if self._numbers_r2t else 0,
                 r2t_sn=burst.r2t_sn,
                 buffer_offset=burst.offset,
                 desired_length=burst.length,

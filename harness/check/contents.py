@@ -14,6 +14,7 @@ when the landing one had been acknowledged itself.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -87,9 +88,8 @@ class Contents:
         blocks = _blocks(violation)
         ghost = _ghost(violation, landings)
         if ghost is not None and old is not None and new is not None:  # of two writes that overlapped in time
-            story = ghost_story(old, new, copies, landings.of[old.number], ghost, history)
             what = f"{volume}: {_value(old)} landed again, over {_value(new)}, which {_seen_by(reader)} shows"
-            self.ghosts.add("landed again", what, ghost.at_ns, story=story)
+            self._ghost(what, old, new, copies, landings.of[old.number], ghost, history)
             return
         landed = None if new is None else _landing(landings.of.get(new.number, ()), violation.lba)
         if new is not None and new.acknowledged is not None and (landed is None or reader.via == MEDIUM):
@@ -99,6 +99,20 @@ class Contents:
             return
         what = f"{volume}: {_seen_by(reader)} returned {_value(old)} in {blocks}, which {_value(new)} had overwritten"
         self.linear.add("stale read", what, reader.ended_ns)
+
+    def _ghost(
+        self,
+        what: str,
+        old: Operation,
+        newer: Operation,
+        copies: Mapping[int, Sequence[Copy]],
+        landed: Sequence[Landing],
+        ghost: Landing,
+        history: History,
+    ) -> None:
+        """The first one is told with its story, which takes a look at the whole history."""
+        evidence = {} if self.ghosts.count else {"story": ghost_story(old, newer, copies, landed, ghost, history)}
+        self.ghosts.add("landed again", what, ghost.at_ns, **evidence)
 
     def _ghosts(
         self, volume: str, history: History, landings: Landings, copies: Mapping[int, Sequence[Copy]]
@@ -110,18 +124,19 @@ class Contents:
             return told
         self._marks.hit(Mark.GHOST_LANDED)
         writes = [one for one in history.operations if one.is_write]
+        begun = [one.begun for one in writes]  # ascending: that is how they were noted
         by_number = {one.number: one for one in writes}
         for writer, landed in again.items():
             old = by_number.get(writer)
             if old is None or old.acknowledged is None:
                 continue
             for landing in landed[1:]:
-                for newer in writes:
+                between = slice(bisect_right(begun, old.acknowledged), bisect_left(begun, landing.tick))
+                for newer in writes[between]:
                     if _overwritten(old, newer, landing) and (writer, newer.number) not in told:
                         told[writer, newer.number] = None
-                        story = ghost_story(old, newer, copies, landed, landing, history)
                         what = f"{volume}: {_value(old)} landed again, over {_value(newer)}, acknowledged before"
-                        self.ghosts.add("landed again", what, landing.at_ns, story=story)
+                        self._ghost(what, old, newer, copies, landed, landing, history)
         return told
 
 

@@ -99,27 +99,30 @@ class History:
         self.on_overlap: Callable[[], None] | None = None
         """Told once when an I/O meets another one under way at a block that one of them writes."""
         self._ticks = ticks
-        self._open: dict[int, Operation] = {}
+        self._open_reads: dict[int, Operation] = {}
+        self._open_writes: dict[int, Operation] = {}
         self._recent = RecentWrites(block_size)
 
     def invoke(self, number: int, host: str, is_write: bool, lba: int, blocks: int) -> Operation:
         """An I/O is handed to the disk."""
         ticks = self._ticks
-        operation = Operation(number, host, is_write, lba, blocks, ticks.next(), ticks.now_ns())
+        ticks.now = now = ticks.now + 1
+        operation = Operation(number, host, is_write, lba, blocks, now, ticks.now_ns())
         self.operations.append(operation)
         if self.on_overlap is not None:
-            self._look_for_overlap(operation)
-            self._open[number] = operation
+            if is_write:
+                self._look_for_overlap(operation, self._open_reads)
+            if self._open_writes:
+                self._look_for_overlap(operation, self._open_writes)
+            (self._open_writes if is_write else self._open_reads)[number] = operation
         return operation
 
-    def _look_for_overlap(self, new: Operation) -> None:
-        for one in self._open.values():
-            if (one.is_write or new.is_write) and one.lba < new.lba + new.blocks and new.lba < one.lba + one.blocks:
-                assert self.on_overlap is not None
+    def _look_for_overlap(self, new: Operation, among: dict[int, Operation]) -> None:
+        first, end = new.lba, new.lba + new.blocks
+        for one in among.values():
+            if one.lba < end and first < one.lba + one.blocks and self.on_overlap is not None:
                 self.on_overlap()
                 self.on_overlap = None
-                self._open.clear()
-                return
 
     def data_of(self, operation: Operation) -> bytes:
         """What a write puts into its blocks."""
@@ -127,9 +130,11 @@ class History:
 
     def end(self, operation: Operation, ending: Ending, via: str = "", data: bytes | None = None) -> None:
         """It has come back; ``data`` is what an ok read returned."""
-        self._open.pop(operation.number, None)
-        operation.ended = self._ticks.next()
-        operation.ended_ns = self._ticks.now_ns()
+        if self.on_overlap is not None:
+            (self._open_writes if operation.is_write else self._open_reads).pop(operation.number, None)
+        ticks = self._ticks
+        ticks.now = operation.ended = ticks.now + 1
+        operation.ended_ns = ticks.now_ns()
         operation.ending = ending
         operation.via = via
         if data is not None:

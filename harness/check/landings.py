@@ -44,12 +44,16 @@ class WatchedStore(MemoryStore):
 
 
 class Landings:
-    """The landings on one volume with blocks of ``block_size`` bytes, in order. Writes without a tag are not noted."""
+    """The landings on one volume with blocks of ``block_size`` bytes, in order. Writes without a tag are not noted.
 
-    def __init__(self, ticks: Ticks, block_size: int) -> None:
+    ``stored`` is given the logical writes that landed, on whatever volume.
+    """
+
+    def __init__(self, ticks: Ticks, block_size: int, stored: dict[int, None]) -> None:
         self.all: list[Landing] = []
         self.of: dict[int, list[Landing]] = {}
         """By the logical write."""
+        self._stored = stored
         self._ticks = ticks
         self._block_size = block_size
 
@@ -64,6 +68,7 @@ class Landings:
         ticks, size = self._ticks, self._block_size
         landing = Landing(ticks.next(), ticks.now_ns(), offset // size, length // size, writer)
         self.all.append(landing)
+        self._stored[writer] = None
         known = self.of.get(writer)
         if known is None:
             self.of[writer] = [landing]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.expectations import Judgement
 from harness.patience import longest_return_ns
+from initiator_model.logical_io import LogicalIo
 
 if TYPE_CHECKING:
     from harness.bench import Bench
@@ -45,9 +46,24 @@ async def await_drain(bench: Bench, within_s: float) -> bool:
         stuck = sum(run.open for run in bench.running.values())
         stuck += sum(not ended.done() for ended in bench.single_ios)
         why = f"{stuck} I/Os did not end" if stuck else "a host was still logging on"
-        bench.judge(Judgement("drain", False, f"{why} {within_s:g} s after the last step", kind="liveness"))
+        waits = [f"{name}: {_wait_of(io)}" for name, disk in bench.selection.disks for io in disk.accepted]
+        named = f": {'; '.join(waits[:MAX_NAMED])}" if waits else ""
+        evidence = {"waiting": waits[:MAX_NAMED], "count": len(waits)}
+        why = f"{why} {within_s:g} s after the last step{named}"
+        bench.judge(Judgement("drain", False, why, evidence, kind="liveness"))
         return False
     return True
+
+
+def _wait_of(io: LogicalIo) -> str:
+    """Which I/O it is, and what it waits for."""
+    what = f"{io.operation.value} of {io.blocks} blocks at {io.lba}"
+    if io.attempt is not None and io.attempt.live:
+        path = io.attempt.path
+        return f"{what} has no answer over {path.source.rpartition(':')[0]} → {path.portal} (attempt {io.attempts})"
+    if io.timer is not None:
+        return f"{what} waits to be tried again (after attempt {io.attempts})"
+    return f"{what} waits for a path or a fence (after attempt {io.attempts})"
 
 
 async def await_paths(bench: Bench, within_s: float) -> None:

@@ -43,6 +43,11 @@ class PathSelection:
         self._now_ns = now_ns
         self._watches: dict[MpioDisk, _DiskWatch] = {}
 
+    @property
+    def disks(self) -> tuple[tuple[str, MpioDisk], ...]:
+        """Every disk there was, with its name."""
+        return tuple((watch.name, disk) for disk, watch in self._watches.items())
+
     def watch(self, disk: MpioDisk, name: str) -> None:
         """A disk has appeared; `name` is what findings call it."""
         self._watches[disk] = _DiskWatch(self, disk, name)
@@ -78,13 +83,13 @@ class _DiskWatch:
         "_beginnings",
         "_choices",
         "_disk",
-        "_name",
         "_oracle",
         "_paths",
         "_selector",
         "_turns",
         "attempts",
         "changed",
+        "name",
     )
 
     def __init__(self, oracle: PathSelection, disk: MpioDisk, name: str) -> None:
@@ -92,7 +97,7 @@ class _DiskWatch:
         self.changed = True
         self._oracle = oracle
         self._disk = disk
-        self._name = name
+        self.name = name
         self._selector: PathSelector = disk.dsm.selector
         self._beginnings = disk.dsm.beginnings
         self._paths: tuple[Path, ...] = ()
@@ -148,7 +153,7 @@ class _DiskWatch:
         self._found(f"{self._disk.dsm.policy.display}: {what}")
 
     def _found(self, what: str) -> None:
-        self._oracle.found(f"{self._name}: {what}")
+        self._oracle.found(f"{self.name}: {what}")
 
 
 def _source(path: Path) -> str:

@@ -254,7 +254,10 @@ class Nic:
         timestamps = segment.timestamps
         if timestamps is not None:
             timestamps = (timestamps[0] & SEQUENCE_MASK, timestamps[1] & SEQUENCE_MASK)
-        return SegmentRecord(
+        sack = segment.sack
+        if sack:
+            sack = tuple((start & SEQUENCE_MASK, end & SEQUENCE_MASK) for start, end in sack)
+        fields = (
             now_ns,
             self.label,
             self.mac,
@@ -268,7 +271,8 @@ class Nic:
             segment.payload,
             segment.frames,
             segment.mss,
-            tuple((start & SEQUENCE_MASK, end & SEQUENCE_MASK) for start, end in segment.sack),
+            sack,
             segment.options,
             timestamps,
         )
+        return tuple.__new__(SegmentRecord, fields)  # one for each segment: half the price of the constructor

@@ -41,26 +41,27 @@ class SocketUser(Protocol):
         """The peer acknowledged something; called only while `watch_room` is set."""
 
 
-class StreamObserver(Protocol):
-    """Watches what sockets are given and what they give (`Network.streams`). A flow is a socket's ends, its own first.
+class SocketObserver(Protocol):
+    """Watches one socket. Observers look; they change nothing."""
 
-    Observers look; they change nothing.
-    """
-
-    def opened(self, flow: Flow) -> None:
-        """A socket begins to exist."""
-
-    def written(self, flow: Flow, buffers: Sequence[bytes]) -> None:
+    def written(self, buffers: Sequence[bytes]) -> None:
         """Its user wrote these buffers."""
 
-    def delivered(self, flow: Flow, data: bytes) -> None:
+    def delivered(self, data: bytes) -> None:
         """It is about to hand its user these bytes."""
 
-    def finished(self, flow: Flow) -> None:
+    def finished(self) -> None:
         """It is about to tell its user that the peer has finished."""
 
-    def ended(self, flow: Flow) -> None:
+    def ended(self) -> None:
         """It is no more."""
+
+
+class StreamObserver(Protocol):
+    """Watches what sockets are given and what they give (`Network.streams`)."""
+
+    def opened(self, flow: Flow) -> SocketObserver:
+        """A socket with these ends, its own first, begins to exist; returns who watches it."""
 
 
 class TcpSocket:
@@ -95,9 +96,8 @@ class TcpSocket:
         self.eof_told = False
         self._established: Callable[[TcpSocket], None] | None = established
         self._env = host.network.loop.env
-        self._watch: StreamObserver | None = host.network.streams
-        if self._watch is not None:
-            self._watch.opened(self.flow)
+        streams = host.network.streams
+        self._watch: SocketObserver | None = None if streams is None else streams.opened(self.flow)
         self._timer: Call | None = None
         self._timer_at_ns = NEVER_NS
 
@@ -116,14 +116,14 @@ class TcpSocket:
     def write(self, data: bytes) -> None:
         """Send `data`."""
         if self._watch is not None:
-            self._watch.written(self.flow, (data,))
+            self._watch.written((data,))
         self.endpoint.write(self._env._now, data)
         self._after()
 
     def write_all(self, buffers: list[bytes]) -> None:
         """Send the buffers in a row, sharing frames."""
         if self._watch is not None:
-            self._watch.written(self.flow, buffers)
+            self._watch.written(buffers)
         self.endpoint.write_all(self._env._now, buffers)
         self._after()
 
@@ -202,7 +202,7 @@ class TcpSocket:
             received.ready_bytes = 0
             if self.user is not None:
                 if self._watch is not None:
-                    self._watch.delivered(self.flow, data)
+                    self._watch.delivered(data)
                 self.user.socket_data(data)
         elif ready:
             waiting = received.hand_over()
@@ -213,13 +213,13 @@ class TcpSocket:
                     received.put_back(waiting[index:])
                     break
                 if self._watch is not None:
-                    self._watch.delivered(self.flow, data)
+                    self._watch.delivered(data)
                 self.user.socket_data(data)
         if endpoint.peer_finished and self.reading and not self.eof_told and not received.ready:
             self.eof_told = True
             if self.user is not None:
                 if self._watch is not None:
-                    self._watch.finished(self.flow)
+                    self._watch.finished()
                 self.user.socket_eof()
 
     # -- clock and wire ------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class TcpSocket:
             self._timer_at_ns = NEVER_NS
         self.host.forget(self)
         if self._watch is not None:
-            self._watch.ended(self.flow)
+            self._watch.ended()
         tell, self._established = self._established, None
         user, self.user = self.user, None
         if tell is not None:

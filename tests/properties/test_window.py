@@ -145,9 +145,10 @@ def test_the_two_ends_agree(first: int, depth: int, steps: list[str], data: st.D
 @settings(deadline=None, max_examples=150)
 @given(first=first_numbers, news=st.lists(st.tuples(st.integers(-20, 40), st.integers(-3, 20)), max_size=20))
 def test_news_in_any_order_leaves_the_newest(first: int, news: list[tuple[int, int]]) -> None:
-    """Values only rise, each for itself; a pair with MaxCmdSN below ExpCmdSN - 1 says nothing."""
-    numbering = CommandNumbering(first, first, add(first, -1))
-    sound = [(exp, exp + room - 1) for exp, room in news if room >= 0]
+    """Values only rise, each for itself; a pair with MaxCmdSN below ExpCmdSN - 1 says nothing, nor does one that
+    acknowledges more than the 20 commands that were sent."""
+    numbering = CommandNumbering(add(first, 20), first, add(first, -1))
+    sound = [(exp, exp + room - 1) for exp, room in news if room >= 0 and exp <= 20]
     for exp, room in news:
         numbering.update(add(first, exp), add(first, exp + room - 1))
     assert numbering.exp_cmd_sn == add(first, max([0, *(exp for exp, _ in sound)]))

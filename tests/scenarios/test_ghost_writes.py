@@ -15,7 +15,7 @@ from tests.support.runs import LOGINS, NICS, PORTALS, SHORT_TIMERS, SOURCES, fai
 
 GHOST = "ghost writes"
 """The oracle that sees them."""
-UNSAFE = sorted(Path("scenarios/unsafe").glob("*.toml"))
+UNSAFE = sorted(Path("scenarios/unsafe").glob("ghost_write_*.toml"))
 SAFE = sorted(Path("scenarios").glob("ghost_write_*.toml"))
 
 

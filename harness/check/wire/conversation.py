@@ -2,27 +2,31 @@
 
 This host has one connection per session, so a connection is a session here. What is held:
 
-    CmdSN counts up by one and stays inside the window; the window is never larger than what the array takes at a time
-    StatSN counts up by one
-    a task tag is used once at a time, and each answer belongs to a command
-    Data-In, R2T and Data-Out are numbered and placed without gaps, inside what was agreed and asked for
+    CmdSN counts up by one and stays inside the window; the window is never larger than what the array takes
+    ExpCmdSN, StatSN count up, and neither side acknowledges what it cannot have seen
+    a task tag is used once at a time, and each answer belongs to a request
+    Data-In, R2T and Data-Out are numbered and placed without gaps, inside what was agreed and asked for (`transfers`)
     a command that ends well has moved what it asked for, less its residual
     CHECK CONDITION carries sense data
     what task management has ended is not answered any more
-    a nexus that a reset has swept over finds a unit attention at its next command; so does a new one at its first
+    a nexus that a reset has swept over finds a unit attention at its next command; so does a new one (`attentions`)
+    nothing but answers follows a logout
 
-Sources: RFC 7143 4.2.2 (numbers), 4.2.5.2 and 11.7, 11.8 (data), 11.4 (responses), 11.5, 11.6 (task management), 13.10
-to 13.14 (bursts); SAM-5 5.14 (unit attentions).
+Sources: RFC 7143 4.2.2 (numbers), 11.4 (responses), 11.5, 11.6 (task management), 11.14 (logout), 11.18, 11.19 (NOP).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from harness.check.marks import Mark
-from harness.check.wire.copies import Copy, OpenR2t, Task
-from harness.check.wire.scan import Fields, Header, Op, Scanner
+from harness.check.wire import transfers
+from harness.check.wire.attentions import Attentions, sense_key
+from harness.check.wire.copies import Copy, Task
+from harness.check.wire.management import Management
+from harness.check.wire.requests import Requests
+from harness.check.wire.scan import Fields, Header, Op, Scanner, before
 from harness.check.wire.terms import Terms
 from harness.sectors import tagged_by
 
@@ -33,32 +37,18 @@ __all__ = ["Conversation"]
 
 _NO_TAG: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
-_COMMAND: Final = Op.COMMAND
-_DATA_IN: Final = Op.DATA_IN
-_RESPONSE: Final = Op.RESPONSE
 _IMMEDIATE: Final = 0x40
 _LENGTH_MASK: Final = 0xFFFFFF
 _FINAL: Final = 0x80
 _WRITE: Final = 0x20
-_UNDERFLOW: Final = 0x02
 _OVERFLOW: Final = 0x04
+_UNDERFLOW: Final = 0x02
 _STATUS_WITH_DATA: Final = 0x01
+_LAST_DATA: Final = _FINAL | _STATUS_WITH_DATA
 _TRANSIT: Final = 0x80
 _FULL_FEATURE: Final = 3
-_GOOD: Final = 0
 _CHECK_CONDITION: Final = 2
 _UNIT_ATTENTION: Final = 6
-_ABORT_TASK: Final = 1
-_LOGICAL_UNIT_RESET: Final = 5
-_RESETS_TARGET: Final = (6, 7)
-_FUNCTION_COMPLETE: Final = 0
-_EXEMPT: Final = (0x12, 0xA0, 0x03)
-"""INQUIRY, REPORT LUNS and REQUEST SENSE are served whatever attention is due (SAM-5 5.14)."""
-
-
-def _before(one: int, other: int) -> bool:
-    """Serial number arithmetic: ``one`` comes before ``other`` (RFC 1982)."""
-    return one != other and (other - one) & _NO_TAG < _HALF
 
 
 class Conversation:
@@ -76,38 +66,30 @@ class Conversation:
         self.open = True
         self.full_feature = False
         self.tasks: dict[int, Task] = {}
-        self.owes_attention: int | None = 0
-        """The tick since which a unit attention is due; None: none is."""
+        self.attentions: Attentions | None = Attentions()
+        """None in a discovery session."""
+        self.management = Management(watch, self)
+        self._aborted = self.management.aborted
         self._watch = watch
         self._ticks = watch.ticks
         self._depth = watch.depth
-        self._sent = Scanner(self._on_sent)
-        self._received = Scanner(self._on_received)
+        sent, received = {Op.COMMAND: self._command}, {Op.DATA_IN: self._data_in, Op.RESPONSE: self._response}
+        self._scanners = Scanner(sent, self._on_sent), Scanner(received, self._on_received)
+        self.sent, self.received = (scanner.feed for scanner in self._scanners)
+        """See `Listener`."""
+        self._logged_out = False
         self._next_cmd_sn = 0
         self._max_cmd_sn = 0
         self._exp_cmd_sn = 0
         self._next_stat_sn: int | None = None
-        self.attended = -1
-        """The tick of the last unit attention that came."""
-        self._functions: dict[int, tuple[int, int, bytes, int, int]] = {}  # tag: function, task, LUN, CmdSN, tick
-        self._aborted: dict[int, None] = {}
-        self._immediate_data = True
-        self._first_burst = 0
+        self._requests = Requests()
+        self._open_requests = self._requests.open
+        self._plain_write = self._plain_read = 0  # bytes up to which a single PDU with all the data breaks no rule
 
     @property
     def where(self) -> str:
         """The connection, for people."""
         return f"{self.local} → {self.remote}"
-
-    # -- Listener --------------------------------------------------------------------------------------------------
-
-    def sent(self, data: bytes) -> None:
-        """See `Listener.sent`."""
-        self._sent.feed(data)
-
-    def received(self, data: bytes) -> None:
-        """See `Listener.received`."""
-        self._received.feed(data)
 
     def closed(self) -> None:
         """See `Listener.closed`."""
@@ -117,26 +99,68 @@ class Conversation:
                 self._watch.marks.hit(Mark.LOST_WITH_R2T_OUTSTANDING)
             self._watch.closed(self)
 
+    def turn_away(self) -> None:
+        """Listen no more."""
+        self.sent = self.received = lambda data: None
+
     # -- what the host sends ---------------------------------------------------------------------------------------
 
+    def _command(self, fields: Fields, data: bytes) -> None:
+        byte0, flags, _, _, lengths, lun, itt, edtl, cmd_sn, exp_stat_sn, cdb, _, _, _ = fields
+        if (
+            0 < cmd_sn < self._max_cmd_sn < cmd_sn + _HALF
+            and cmd_sn == self._next_cmd_sn
+            and not byte0 & _IMMEDIATE
+            and not self._logged_out
+        ):
+            self._next_cmd_sn = cmd_sn + 1
+        else:
+            self._number(byte0, cmd_sn)
+        if exp_stat_sn != self._next_stat_sn:
+            self._acknowledged(exp_stat_sn)
+        tasks = self.tasks
+        if itt in tasks or itt in self._open_requests:
+            self._wrong("task tag", f"the host uses tag {itt:#x} for a second command at a time")
+        if self._aborted:
+            self._aborted.pop(itt, None)
+        ticks = self._ticks
+        ticks.now = now = ticks.now + 1
+        tasks[itt] = task = Task(now, cmd_sn, edtl, lun, byte0 & _IMMEDIATE, cdb >> 24)
+        if flags & _WRITE:
+            length = lengths & _LENGTH_MASK
+            task.moved = length
+            if length:
+                task.copy = self._copy(data, now)
+            if flags & _FINAL and length <= self._plain_write and length <= edtl:
+                task.asked = length
+            else:
+                self._judge(transfers.began(task, length, bool(flags & _FINAL), self.terms))
+
     def _on_sent(self, opcode: int, fields: Fields, data: bytes) -> None:
-        if opcode == _COMMAND:
-            self._command(fields, data)
-            return
         header = Header._make(fields)
         if opcode == Op.DATA_OUT:
             self._data_out(header, data)
         elif opcode == Op.LOGIN:
             self.isid = header.lun[:6]
             self._next_cmd_sn = header.w24
-            self.terms.hear(data)
-        elif opcode in _NUMBERED:
-            self._number(header.byte0, header.w24)
-            if opcode == Op.TMF:
-                sent = self._ticks.next()
-                self._functions[header.w16] = (header.flags & 0x7F, header.w20, header.lun, header.w24, sent)
+            self.terms.hear(data, of_target=False)
+        elif opcode in (Op.TMF, Op.LOGOUT, Op.TEXT, Op.NOP_OUT):
+            self._request(opcode, header)
+
+    def _request(self, opcode: int, header: Header) -> None:
+        self._number(header.byte0, header.w24)
+        self._acknowledged(header.w28)
+        if header.w16 in self.tasks:
+            self._wrong("task tag", f"the host uses tag {header.w16:#x} for a request while a command has it")
+        self._judge(self._requests.sent(opcode, header))
+        if opcode == Op.TMF:
+            self.management.asked(header)
+        elif opcode == Op.LOGOUT:
+            self._logged_out = True
 
     def _number(self, byte0: int, cmd_sn: int) -> None:
+        if self._logged_out:
+            self._wrong("logout", "the host asks for something after its Logout Request")
         if cmd_sn != self._next_cmd_sn:
             self._wrong("CmdSN", f"the host numbers {cmd_sn} what comes after {self._next_cmd_sn - 1 & _NO_TAG}")
             self._next_cmd_sn = cmd_sn
@@ -150,27 +174,11 @@ class Conversation:
             self._watch.marks.hit(Mark.WINDOW_CLOSED)
         self._next_cmd_sn = (cmd_sn + 1) & _NO_TAG
 
-    def _command(self, fields: Fields, data: bytes) -> None:
-        byte0, flags, _, _, lengths, lun, itt, edtl, cmd_sn, _, cdb, _, _, _ = fields
-        tasks = self.tasks
-        self._number(byte0, cmd_sn)
-        if itt in tasks:
-            self._wrong("task tag", f"the host uses tag {itt:#x} for a second command at a time")
-        if self._aborted:
-            self._aborted.pop(itt, None)
-        ticks = self._ticks
-        ticks.now = now = ticks.now + 1
-        tasks[itt] = task = Task(now, cmd_sn, edtl, lun, byte0 & _IMMEDIATE, cdb >> 24)
-        if flags & _WRITE:
-            length = lengths & _LENGTH_MASK
-            task.moved = length
-            if length:
-                task.copy = self._copy(data, now)
-                if not self._immediate_data:
-                    self._wrong("immediate data", f"{length} bytes came with a command, and ImmediateData is No")
-                elif length > self._first_burst:
-                    self._wrong("burst length", f"{length} bytes of immediate data are more than FirstBurstLength")
-            task.asked = length if flags & _FINAL else min(self._first_burst, edtl)
+    def _acknowledged(self, exp_stat_sn: int) -> None:
+        """ExpStatSN: what was read last may not have been looked at yet, and what was not read cannot have been."""
+        due = self._next_stat_sn
+        if due is not None and (due - exp_stat_sn) & _NO_TAG >= _HALF:
+            self._wrong("ExpStatSN", f"the host acknowledges up to {exp_stat_sn - 1 & _NO_TAG}, and {due} is to come")
 
     def _copy(self, data: bytes, now: int) -> Copy | None:
         writer = tagged_by(data)
@@ -184,73 +192,98 @@ class Conversation:
         task = self.tasks.get(header.w16)
         if task is None:
             return  # of a task that was aborted while its data was on the way
-        ttt, offset, length = header.w20, header.w40, header.data_length
-        if task.copy is None and not offset:
+        if task.copy is None and not header.w40:
             task.copy = self._copy(data, self._ticks.next())
-        if ttt == _NO_TAG:
-            if offset != task.moved or offset + length > min(self._first_burst, task.edtl):
-                self._wrong("data offset", f"{length} unsolicited bytes at {offset} after {task.moved}")
-            if header.w36 != task.unsolicited:
-                self._wrong("DataSN", f"unsolicited Data-Out {header.w36} came for {task.unsolicited}")
-            task.unsolicited += 1
-            task.moved += length
-            return
-        r2t = None if task.r2ts is None else task.r2ts.get(ttt)
-        if r2t is None:
-            self._wrong("R2T", f"Data-Out with tag {ttt:#x}, which no open R2T has")
-            return
-        if header.w36 != r2t.data_sn:
-            self._wrong("DataSN", f"Data-Out {header.w36} came for {r2t.data_sn}")
-        if offset != r2t.at or offset + length > r2t.end:
-            self._wrong("data offset", f"{length} bytes at {offset}, and {r2t.at} to {r2t.end} are asked for")
-        r2t.data_sn = header.w36 + 1
-        r2t.at = offset + length
-        task.moved += length
-        if header.flags & _FINAL:
-            if r2t.at != r2t.end:
-                self._wrong("data offset", f"the last Data-Out of a burst ends at {r2t.at}, not at {r2t.end}")
-            assert task.r2ts is not None
-            del task.r2ts[ttt]
+        self._judge(transfers.data_out(task, header, self.terms))
 
     # -- what the array sends --------------------------------------------------------------------------------------
 
+    def _data_in(self, fields: Fields, data: bytes) -> None:
+        _, flags, _, status, lengths, _, itt, _, stat_sn, exp, most, data_sn, offset, residual = fields
+        if self._exp_cmd_sn <= exp <= self._next_cmd_sn and self._max_cmd_sn <= most < exp + self._depth:
+            self._exp_cmd_sn, self._max_cmd_sn = exp, most
+        else:
+            self._window(exp, most)
+        with_status = flags & _STATUS_WITH_DATA
+        if with_status:
+            self._status(stat_sn, True)
+        task = self.tasks.get(itt)
+        if task is None:
+            self._stray(itt, "Data-In")
+            return
+        length = lengths & _LENGTH_MASK
+        if data_sn != task.data_sn:
+            self._wrong("DataSN", f"Data-In {data_sn} came for {task.data_sn}")
+        if offset != task.moved:
+            self._wrong("data offset", f"Data-In at {offset} came for {task.moved}")
+        task.data_sn = data_sn + 1
+        task.moved = moved = offset + length
+        if moved >= task.edtl:
+            if moved > task.edtl:
+                self._wrong("data offset", f"{moved} bytes came of a read of {task.edtl}")
+            if not flags & _FINAL:
+                self._wrong("final bit", "the Data-In that ends a read has no F bit")
+        if flags & _LAST_DATA != _LAST_DATA or task.burst or length > self._plain_read:
+            final = bool(flags & _FINAL)
+            self._judge(transfers.data_in_length(task, length, final, with_status, self.terms))
+        if with_status:
+            self._answered(itt, task, flags, residual, status, b"")
+
+    def _response(self, fields: Fields, data: bytes) -> None:
+        _, flags, response, status, _, _, itt, _, stat_sn, exp, most, data_sn, _, residual = fields
+        if self._exp_cmd_sn <= exp <= self._next_cmd_sn and self._max_cmd_sn <= most < exp + self._depth:
+            self._exp_cmd_sn, self._max_cmd_sn = exp, most
+        else:
+            self._window(exp, most)
+        self._status(stat_sn, True)
+        task = self.tasks.get(itt)
+        if task is None:
+            self._stray(itt, "a response")
+        elif response:
+            self._end(itt, task, False)  # the command did not complete at the target
+        else:
+            if data_sn != task.data_sn:
+                self._wrong("DataSN", f"a response says that {data_sn} Data-In were sent; {task.data_sn} came")
+            self._answered(itt, task, flags, residual, status, data)
+
     def _on_received(self, opcode: int, fields: Fields, data: bytes) -> None:
-        if opcode == _DATA_IN:
-            self._data_in(fields)
-            return
-        if opcode == _RESPONSE:
-            self._response(fields, data)
-            return
         header = Header._make(fields)
         if opcode == Op.LOGIN_RESPONSE:
             self._login_response(header, data)
             return
+        itt = header.w16
         self._window(header.w28, header.w32)
-        counts = opcode != Op.R2T and not (opcode == Op.NOP_IN and header.w16 == _NO_TAG)
-        self._status(header.w24, counts)
+        self._status(header.w24, opcode != Op.R2T and not (opcode == Op.NOP_IN and itt == _NO_TAG))
         if opcode == Op.R2T:
             self._r2t(header)
-        elif opcode == Op.TMF_RESPONSE:
-            self._function_response(header)
+            return
+        stray = self._requests.received(opcode, header)
+        if stray is not None:
+            self._broken("stray answer", stray)
+        if opcode == Op.TMF_RESPONSE:
+            self.management.answered(header)
         elif opcode == Op.LOGOUT_RESPONSE:
-            if header.byte2 == 0:
+            if not header.byte2:
                 self.end_copies("its session was logged out")
                 self._watch.logged_out(self)
+        elif opcode == Op.REJECT:
+            self._rejected(data)
         elif opcode == Op.ASYNC and header.w36 >> 24 == 1:
             self._watch.marks.hit(Mark.ASYNC_LOGOUT)
 
     def _window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """ExpCmdSN and MaxCmdSN, which every PDU of the array's carries."""
         room = (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG
-        if room > self._depth:
-            if room < _HALF:
-                what = f"MaxCmdSN {max_cmd_sn} offers room for {room} commands, and the array takes {self._depth}"
-            else:
-                what = f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1"
+        if room >= _HALF:
+            self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1")
+        elif room > self._depth:
+            what = f"MaxCmdSN {max_cmd_sn} offers room for {room} commands, and the array takes {self._depth}"
             self._wrong("command window", what)
         if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
             last = self._next_cmd_sn - 1 & _NO_TAG
             self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
+        elif before(exp_cmd_sn, self._exp_cmd_sn):
+            self._wrong("CmdSN", f"ExpCmdSN goes back from {self._exp_cmd_sn} to {exp_cmd_sn}")
         self._exp_cmd_sn = exp_cmd_sn
         if (max_cmd_sn - self._max_cmd_sn) & _NO_TAG < _HALF:
             self._max_cmd_sn = max_cmd_sn
@@ -268,100 +301,62 @@ class Conversation:
                 self._wrong("StatSN", f"{header.w24} came for {self._next_stat_sn} during the login")
             self._next_stat_sn = (header.w24 + 1) & _NO_TAG
             self._max_cmd_sn, self._exp_cmd_sn = header.w32, header.w28
-        self.terms.hear(data)
+        terms = self.terms
+        terms.hear(data, of_target=True)
         if status_class == 1:
-            self._watch.logins.redirected(self, self.terms.names.get("TargetAddress", ""), header.w36 >> 16 & 0xFF)
+            self._watch.logins.redirected(self, terms.names.get("TargetAddress", ""), header.w36 >> 16 & 0xFF)
         elif status_class:
             self._watch.logins.refused(self)
         elif header.flags & _TRANSIT and header.flags & 3 == _FULL_FEATURE:
-            for scanner in (self._sent, self._received):
-                scanner.header_digest, scanner.data_digest = self.terms.header_digest, self.terms.data_digest
-            self._immediate_data = self.terms.immediate_data
-            self._first_burst = self.terms.numbers["FirstBurstLength"]
+            terms.settle()
+            for scanner in self._scanners:
+                scanner.agree(terms.header_digest, terms.data_digest, self._wrong)
+            self._plain_write = min(terms.first_burst, terms.target_segment) if terms.immediate_data else 0
+            self._plain_read = min(terms.max_burst, terms.initiator_segment)
             self.full_feature = True
             self._watch.logged_in(self)
-
-    def _data_in(self, fields: Fields) -> None:
-        _, flags, _, status, lengths, _, itt, _, stat_sn, exp_cmd_sn, max_cmd_sn, data_sn, offset, residual = fields
-        self._window(exp_cmd_sn, max_cmd_sn)
-        with_status = flags & _STATUS_WITH_DATA
-        if with_status:
-            self._status(stat_sn, True)
-        task = self.tasks.get(itt)
-        if task is None:
-            self._stray(itt, "Data-In")
-            return
-        if data_sn != task.data_sn:
-            self._wrong("DataSN", f"Data-In {data_sn} came for {task.data_sn}")
-        if offset != task.moved:
-            self._wrong("data offset", f"Data-In at {offset} came for {task.moved}")
-        task.data_sn = data_sn + 1
-        task.moved = offset + (lengths & _LENGTH_MASK)
-        if task.moved > task.edtl:
-            self._wrong("data offset", f"{task.moved} bytes came of a read of {task.edtl}")
-        if with_status:
-            self._answered(itt, task, flags, residual, status, b"")
 
     def _r2t(self, header: Header) -> None:
         task = self.tasks.get(header.w16)
         if task is None:
             self._stray(header.w16, "R2T")
-            return
-        offset, length = header.w40, header.w44
-        if header.w36 != task.r2t_sn:
-            self._wrong("R2T", f"R2TSN {header.w36} came for {task.r2t_sn}")
-        if offset != task.asked or offset + length > task.edtl or not length:
-            whole = f"of a write of {task.edtl} bytes, {task.asked} of them asked for"
-            self._wrong("R2T", f"the array asks for {length} bytes at {offset} {whole}")
-        if length > self.terms.numbers["MaxBurstLength"]:
-            self._wrong("burst length", f"an R2T for {length} bytes is more than MaxBurstLength")
-        if task.r2ts is None:
-            task.r2ts = {}
-        task.r2ts[header.w20] = OpenR2t(offset, length)
-        if len(task.r2ts) > self.terms.numbers["MaxOutstandingR2T"]:
-            self._wrong("R2T", f"{len(task.r2ts)} R2Ts are open at once, more than MaxOutstandingR2T")
-        task.r2t_sn = header.w36 + 1
-        task.asked = offset + length
-
-    def _response(self, fields: Fields, data: bytes) -> None:
-        _, flags, response, status, _, _, itt, _, stat_sn, exp_cmd_sn, max_cmd_sn, _, _, residual = fields
-        self._window(exp_cmd_sn, max_cmd_sn)
-        self._status(stat_sn, True)
-        task = self.tasks.get(itt)
-        if task is None:
-            self._stray(itt, "a response")
-        elif response:
-            self._end(itt, task, False)  # the command did not complete at the target
         else:
-            self._answered(itt, task, flags, residual, status, data)
+            self._judge(transfers.r2t(task, header, self.terms))
 
-    def _answered(self, itt: int, task: Task, flags: int, residual: int, status: int, data: bytes) -> None:
-        if status == _GOOD:
-            short = residual if flags & _UNDERFLOW else 0
-            if task.moved + short != task.edtl and not flags & _OVERFLOW:
-                what = f"{task.moved} bytes were moved of {task.edtl}, residual {short}"
-                self._broken("data and residual", f"a command ended GOOD: {what}")
-            if self.owes_attention is not None:
-                self._attention_due(task)
+    def _answered(self, itt: int, task: Task, flags: int, residual: int, status: int, sense: bytes) -> None:
+        if not status:
+            if task.moved != task.edtl or flags & (_UNDERFLOW | _OVERFLOW) or task.r2ts:
+                self._count_data(task, flags, residual)
+            attentions = self.attentions
+            if attentions is not None and attentions.settled != task.lun:
+                missed = attentions.forgotten(task.lun, task.opcode, task.sent)
+                if missed is not None:
+                    what = f"{self.where}: {missed} ended GOOD without a unit attention"
+                    self._watch.attentions.add("forgotten", what)
         elif status == _CHECK_CONDITION:
-            key = _sense_key(data)
+            key = sense_key(sense)
             if key is None:
                 self._broken("sense data", "a command ended CHECK CONDITION and carries no sense data")
             elif key == _UNIT_ATTENTION:
                 self._watch.marks.hit(Mark.UNIT_ATTENTION)
-                self.owes_attention = None
-                self.attended = self._ticks.next()
-        self._end(itt, task, status == _GOOD)
+                if self.attentions is not None:
+                    self.attentions.given(task.lun, self._ticks.next())
+        self._end(itt, task, not status)
 
-    def _attention_due(self, task: Task) -> None:
-        due = self.owes_attention
-        if due is not None and task.sent > due and task.opcode not in _EXEMPT:
-            self.owes_attention = None
-            what = "a new nexus' first command" if not due else "the first command after a reset"
-            self._watch.attentions.add("forgotten", f"{self.where}: {what} ended GOOD without a unit attention")
+    def _count_data(self, task: Task, flags: int, residual: int) -> None:
+        short = residual if flags & _UNDERFLOW else 0
+        what = f"{task.moved} bytes were moved of {task.edtl}, residual {short}"
+        if task.moved + short != task.edtl:
+            self._broken("data and residual", f"a command ended GOOD: {what}")
+        if flags & _UNDERFLOW and flags & _OVERFLOW:
+            self._broken("data and residual", f"a command ended both short and over: {what}")
+        if task.r2ts:
+            self._broken("data and residual", f"a write ended GOOD and had {len(task.r2ts)} R2Ts open")
 
     def _end(self, itt: int, task: Task, good: bool) -> None:
         del self.tasks[itt]
+        if self._exp_cmd_sn <= task.cmd_sn and not task.immediate and not self.has_arrived(task):
+            self._broken("early answer", f"CmdSN {task.cmd_sn} was answered, and ExpCmdSN is {self._exp_cmd_sn}")
         if task.copy is not None:
             self._watch.answered(task.copy, good)
 
@@ -371,30 +366,15 @@ class Conversation:
         else:
             self._broken("stray answer", f"{what} came for tag {itt:#x}, which no command has")
 
-    def _function_response(self, header: Header) -> None:
-        function, task_tag, lun, cmd_sn, sent = self._functions.pop(header.w16, (0, _NO_TAG, b"", 0, 0))
-        if header.byte2 != _FUNCTION_COMPLETE:
-            return
-        self._watch.marks.hit(Mark.TASK_ABORTED)
-        if function == _ABORT_TASK:
-            task = self.tasks.pop(task_tag, None)
-            self._aborted[task_tag] = None
-            if task is not None and task.copy is not None:
-                self._watch.ended(task.copy, "its abort was answered function complete")
-        elif function == _LOGICAL_UNIT_RESET or function in _RESETS_TARGET:
-            self._forget(lambda task: not task.flags and _before(task.cmd_sn, cmd_sn) and task.lun == lun)
-            self._watch.reset(self, lun, sent)
-
-    def _forget(self, swept: Callable[[Task], bool]) -> None:
-        for itt, task in [(itt, task) for itt, task in self.tasks.items() if swept(task)]:
-            del self.tasks[itt]
-            self._aborted[itt] = None
-            if task.copy is not None:
-                self._watch.ended(task.copy, "the logical unit was reset")
+    def _rejected(self, bad: bytes) -> None:
+        """The array has rejected a PDU that begins with these bytes: a request that is no command has its answer."""
+        itt = int.from_bytes(bad[16:20])
+        self._open_requests.pop(itt, None)
+        self.management.rejected(itt)
 
     def has_arrived(self, task: Task) -> bool:
         """Whether the array has said that it took the command in."""
-        return not task.flags and _before(task.cmd_sn, self._exp_cmd_sn)
+        return not task.immediate and before(task.cmd_sn, self._exp_cmd_sn)
 
     @property
     def has_open_copies(self) -> bool:
@@ -409,20 +389,12 @@ class Conversation:
 
     # -- findings --------------------------------------------------------------------------------------------------
 
+    def _judge(self, complaints: Iterable[transfers.Complaint]) -> None:
+        for rule, what in complaints:
+            self._wrong(rule, what)
+
     def _wrong(self, rule: str, what: str) -> None:
         self._watch.sequence.add(rule, f"{self.where}: {what}")
 
     def _broken(self, rule: str, what: str) -> None:
         self._watch.answers.add(rule, f"{self.where}: {what}")
-
-
-_NUMBERED: Final = (Op.TMF, Op.LOGOUT, Op.TEXT, Op.NOP_OUT)
-
-
-def _sense_key(data: bytes) -> int | None:
-    """The sense key in the data segment of a response: two bytes of length, then fixed or descriptor format."""
-    length = int.from_bytes(data[:2])
-    if length < 4 or len(data) < 5:
-        return None
-    descriptor = data[2] & 0x7F in (0x72, 0x73)
-    return (data[3] if descriptor else data[4]) & 0x0F

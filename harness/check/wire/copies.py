@@ -61,24 +61,27 @@ class OpenR2t:
 class Task:
     """One SCSI command that has not been answered.
 
-    ``moved`` is what has come of a read, and what has been sent of a write; ``asked`` up to where R2Ts have asked;
-    ``data_sn``, ``r2t_sn`` and ``unsolicited`` are the numbers that come next. ``sent`` is a tick. One is made for
-    every command, so what most of them never change stands in the class.
+    ``moved`` is what has come of a read, and what has been sent of a write; ``burst`` what of a read has come since the
+    last F bit; ``asked`` up to where R2Ts have asked, ``unsolicited_end`` up to where data comes without. ``data_sn``,
+    ``r2t_sn`` and ``unsolicited`` are the numbers that come next. ``sent`` is a tick. One is made for every command, so
+    what most of them never change stands in the class.
     """
 
     data_sn = 0
     moved = 0
+    burst = 0
     asked = 0
     r2t_sn = 0
     unsolicited = 0
+    unsolicited_end = 0
     r2ts: dict[int, OpenR2t] | None = None
     copy: Copy | None = None
 
-    def __init__(self, sent: int, cmd_sn: int, edtl: int, lun: bytes, flags: int, opcode: int) -> None:
+    def __init__(self, sent: int, cmd_sn: int, edtl: int, lun: bytes, immediate: int, opcode: int) -> None:
         self.sent = sent
         self.cmd_sn = cmd_sn
         self.edtl = edtl
         self.lun = lun
-        self.flags = flags
+        self.immediate = immediate
         self.opcode = opcode
         """Of the CDB."""

@@ -25,15 +25,20 @@ _Nexus = tuple[str, bytes, str]  # initiator, ISID, target
 
 
 class _Chain:
-    """Where the logins of one nexus began, and where the last redirect sent the present one."""
+    """Where the logins of one nexus of ``host`` began, and where the last redirect sent the present one.
 
-    __slots__ = ("home", "hops", "next", "source")
+    ``source`` is the address the last one came from. ``excused``: nobody knows any more what the host was told.
+    """
 
-    def __init__(self, home: str) -> None:
+    __slots__ = ("excused", "home", "hops", "host", "next", "source")
+
+    def __init__(self, host: str, home: str) -> None:
+        self.host = host
         self.home = home
         self.hops = 0
         self.next: str | None = None
-        self.source = ""  # where the login came from that was sent there
+        self.source = ""
+        self.excused = False
 
 
 class Logins:
@@ -60,15 +65,15 @@ class Logins:
         at = _address(conversation.remote)
         chain = self._chains.get(nexus)
         if chain is None:
-            self._chains[nexus] = _Chain(at)
+            chain = self._chains[nexus] = _Chain(conversation.host, at)
         elif chain.next is not None and at == chain.next:
             pass  # it follows the redirect
         else:
-            if at != chain.home:
+            if at != chain.home and not chain.excused:
                 self._findings.add("home", f"{conversation.where}: the login began at {at}, not at {chain.home}")
             chain.hops = 0
-        if chain is not None:
-            chain.next = None
+        chain.next = None
+        chain.source = _address(conversation.local)
 
     def redirected(self, conversation: Conversation, to: str, detail: int) -> None:
         """The array answered "moved"."""
@@ -78,7 +83,7 @@ class Logins:
         if address not in self._portals and address not in self._dead:
             self._findings.add("group", f"{conversation.where}: redirected to {to}, which is no portal of the array")
         chain.hops += 1
-        chain.next, chain.source = address, _address(conversation.local)
+        chain.next = address
         if chain.hops > HOPS_MAX:
             self._findings.add("hops", f"{conversation.where}: redirected {chain.hops} times in a row")
         if detail == _PERMANENTLY and _address(conversation.remote) == chain.home:
@@ -90,16 +95,26 @@ class Logins:
         """The array answered with an error."""
         self.attempted(conversation)
 
-    def unreachable(self, remote: str, source: str | None) -> None:
-        """A connection did not come up; if a redirect had led there, the next login begins at home again.
+    def unreachable(self, host: str, remote: str, source: str | None) -> None:
+        """A connection of ``host`` did not come up; if a redirect had led there, the next login begins at home again.
 
-        Where several logins from ``source`` were sent there nobody can tell whose it was: each may go on either way.
+        Two logins that were sent there from one address cannot be told apart here: then either place is good.
         """
-        sent = [one for one in self._chains.values() if one.next == _address(remote) and source in (None, one.source)]
-        if sent:
+        at = _address(remote)
+        led = [
+            chain
+            for chain in self._chains.values()
+            if chain.host == host and chain.next == at and source in (None, chain.source)
+        ]
+        if led:
             self._marks.hit(Mark.REDIRECT_LED_NOWHERE)
-        if len(sent) == 1:
-            sent[0].next = None
+        if len(led) == 1:
+            led[0].next = None
+
+    def damaged(self, conversation: Conversation) -> None:
+        """A cable has changed what crossed this connection: what its login was told, and whether, is not known."""
+        chain = self._chains.setdefault(_nexus(conversation), _Chain(conversation.host, _address(conversation.remote)))
+        chain.excused = True
 
     def succeeded(self, conversation: Conversation) -> Conversation | None:
         """A login is through; the session of the same nexus that it ended, if there was one."""
@@ -126,11 +141,7 @@ class Logins:
 
     def forget_host(self, host: str) -> None:
         """A host lost its memory: what its logins began with does not bind it any more."""
-        self._chains = {
-            nexus: chain
-            for nexus, chain in self._chains.items()
-            if nexus not in self._alive or self._alive[nexus].host != host
-        }
+        self._chains = {nexus: chain for nexus, chain in self._chains.items() if chain.host != host}
 
 
 def _nexus(conversation: Conversation) -> _Nexus:

@@ -1,7 +1,8 @@
 """From the bytes of one direction of a connection to the headers of its PDUs (RFC 7143 11.1, 11.2).
 
 Independent of `iscsi.framer`, and much less: it reads the 48 bytes of a Basic Header Segment and as much of the data
-segment as a rule wants to see, and steps over the rest. Digests are stepped over once they are in use.
+segment as a rule wants to see, and steps over the rest. Once digests are in use it waits for whole PDUs, and works each
+digest out (RFC 7143 13.1: CRC32C over the header with its AHS, and over the data with its padding).
 """
 
 from __future__ import annotations
@@ -10,12 +11,20 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Final, NamedTuple
 
-__all__ = ["Fields", "Header", "Op", "Scanner"]
+from google_crc32c import value as crc32c
+
+__all__ = ["Fields", "Header", "Op", "Scanner", "before"]
 
 _BHS: Final = Struct(">BBBBI8sIIIIIIII")
 _BHS_BYTES: Final = 48
 _DIGEST_BYTES: Final = 4
 _LENGTH_MASK: Final = 0xFFFFFF
+_SERIAL_MASK: Final = 0xFFFFFFFF
+
+
+def before(one: int, other: int) -> bool:
+    """Serial number arithmetic: ``one`` comes before ``other`` (RFC 1982)."""
+    return one != other and (other - one) & _SERIAL_MASK < 1 << 31
 
 
 class Op:
@@ -84,21 +93,35 @@ SHOWN_BYTES: Final[Mapping[int, int]] = {
     Op.RESPONSE: 24,
     Op.LOGIN: _WHOLE,
     Op.LOGIN_RESPONSE: _WHOLE,
+    Op.REJECT: _BHS_BYTES,
 }
 """How much of the data segment is shown, by opcode; of others nothing."""
 
 
 class Scanner:
-    """One direction. ``on_pdu`` gets the opcode, the header's fields and the beginning of the data of each PDU."""
+    """One direction. Of each PDU the header's fields and the beginning of the data go to ``handlers``, by opcode; what
+    has no handler there goes to ``others``, with its opcode.
+    """
 
-    __slots__ = ("_buffer", "_on_pdu", "_skip", "data_digest", "header_digest")
+    __slots__ = ("_buffer", "_data_digest", "_handlers", "_header_digest", "_others", "_skip", "_wrong")
 
-    def __init__(self, on_pdu: Callable[[int, Fields, bytes], None]) -> None:
-        self.header_digest = False
-        self.data_digest = False
-        self._on_pdu = on_pdu
+    def __init__(
+        self,
+        handlers: Mapping[int, Callable[[Fields, bytes], None]],
+        others: Callable[[int, Fields, bytes], None],
+    ) -> None:
+        self._header_digest = self._data_digest = 0  # bytes
+        self._wrong: Callable[[str, str], None] = _unheard
+        self._handlers = handlers
+        self._others = others
         self._buffer = b""
         self._skip = 0
+
+    def agree(self, header_digest: bool, data_digest: bool, wrong: Callable[[str, str], None]) -> None:
+        """From the next PDU on there are these digests; ``wrong`` hears of each that is not right."""
+        self._header_digest = _DIGEST_BYTES if header_digest else 0
+        self._data_digest = _DIGEST_BYTES if data_digest else 0
+        self._wrong = wrong
 
     def feed(self, data: bytes) -> None:
         """The next bytes."""
@@ -111,30 +134,42 @@ class Scanner:
             data = self._buffer + data
             end = len(data)
             self._buffer = b""
-        unpack = _BHS.unpack_from
+        unpack, shown_of, handlers = _BHS.unpack_from, SHOWN_BYTES.get, self._handlers
         while end - position >= _BHS_BYTES:
             fields: Fields = unpack(data, position)
             lengths = fields[4]
             opcode = fields[0] & 0x3F
-            head = _BHS_BYTES + (lengths >> 24) * 4
-            if self.header_digest:
-                head += _DIGEST_BYTES
+            first = position + _BHS_BYTES + (lengths >> 24) * 4 + self._header_digest
             length = lengths & _LENGTH_MASK
-            shown = SHOWN_BYTES.get(opcode, 0)
+            shown = shown_of(opcode, 0)
             if length < shown:
                 shown = length
-            first = position + head
-            if end < first + shown:
+            following = first + (length + 3 & ~3)
+            if self._header_digest or self._data_digest:
+                if length:
+                    following += self._data_digest
+                if end < following:
+                    break
+                self._verify(opcode, data[position:first], data[first:following])
+            elif end < first + shown:
                 break
-            total = head
-            if length:
-                total += (length + 3) & ~3
-                if self.data_digest:
-                    total += _DIGEST_BYTES
-            self._on_pdu(opcode, fields, data[first : first + shown] if shown else b"")
-            position += total
+            position = following
+            handler = handlers.get(opcode)
+            if handler is not None:
+                handler(fields, data[first : first + shown] if shown else b"")
+            else:
+                self._others(opcode, fields, data[first : first + shown])
         if position < end:
             self._buffer = data[position:]
             self._skip = 0
         else:
             self._skip = position - end
+
+    def _verify(self, opcode: int, header: bytes, data: bytes) -> None:
+        for name, part, size in (("header", header, self._header_digest), ("data", data, self._data_digest)):
+            if size and part and crc32c(part[:-size]) != int.from_bytes(part[-size:], "little"):
+                self._wrong("digest", f"the {name} digest of a PDU with opcode {opcode:#04x} is wrong")
+
+
+def _unheard(rule: str, what: str) -> None:
+    """No digest, no complaint."""

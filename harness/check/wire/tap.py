@@ -107,8 +107,7 @@ class _TapTransport(asyncio.Transport):
     def writelines(self, list_of_data: Iterable[Any]) -> None:
         buffers = list(list_of_data)
         if not self._inner.is_closing():
-            for data in buffers:
-                self._listener.sent(data)
+            self._listener.sent(buffers[0] if len(buffers) == 1 else b"".join(buffers))
         self._inner.writelines(buffers)
 
     def close(self) -> None:

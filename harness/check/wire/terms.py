@@ -6,50 +6,64 @@ one, and of a list the last word is the answer. A key nobody mentioned has the R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["Terms"]
 
 _SMALLEST: Final = ("FirstBurstLength", "MaxBurstLength", "MaxOutstandingR2T")
-_DEFAULTS: Final[Mapping[str, int]] = {"FirstBurstLength": 65_536, "MaxBurstLength": 262_144, "MaxOutstandingR2T": 1}
+_SEGMENT: Final = "MaxRecvDataSegmentLength"
+_SEGMENT_DEFAULT: Final = 8192
 
 
 @dataclass(slots=True)
 class Terms:
-    """The keys of one login, of both sides, so far."""
+    """The keys of one login, of both sides, so far; the fields that have a default are right once it is settled."""
 
     names: dict[str, str] = field(default_factory=dict)
-    """InitiatorName, TargetName, SessionType and TargetAddress as they were said last."""
-    numbers: dict[str, int] = field(default_factory=lambda: dict(_DEFAULTS))
+    """InitiatorName, TargetName, SessionType and TargetAddress, among others, as they were said last."""
+    immediate_data: bool = True
+    """Data may come with the command."""
+    initial_r2t: bool = True
+    """Data beyond that comes only when it is asked for."""
+    first_burst: int = 65_536
+    max_burst: int = 262_144
+    max_r2ts: int = 1
+    target_segment: int = _SEGMENT_DEFAULT
+    """The longest data segment that the target takes."""
+    initiator_segment: int = _SEGMENT_DEFAULT
+    """And the initiator."""
     _said: dict[str, list[str]] = field(default_factory=dict)
 
-    def hear(self, text: bytes) -> None:
+    def hear(self, text: bytes, *, of_target: bool) -> None:
         """The data segment of a login PDU."""
         for pair in text.split(b"\0"):
             key, equals, value = pair.decode("utf-8", "replace").partition("=")
             if not equals:
                 continue
             self.names[key] = value
-            said = self._said.setdefault(key, [])
-            said.append(value)
-            if key in _SMALLEST and all(one.isdigit() for one in said):
-                self.numbers[key] = min(map(int, said))
+            if key == _SEGMENT and value.isdigit():
+                if of_target:
+                    self.target_segment = int(value)
+                else:
+                    self.initiator_segment = int(value)
+            self._said.setdefault(key, []).append(value)
 
-    def _agreed(self, key: str, combine: Callable[[list[bool]], bool], default: bool) -> bool:
+    def settle(self) -> None:
+        """The login is over: what was said holds now."""
+        self.immediate_data = self._agreed("ImmediateData", all)
+        self.initial_r2t = self._agreed("InitialR2T", any)
+        defaults = (self.first_burst, self.max_burst, self.max_r2ts)
+        numbers = [self._smallest(key, default) for key, default in zip(_SMALLEST, defaults, strict=True)]
+        self.first_burst, self.max_burst, self.max_r2ts = numbers
+
+    def _agreed(self, key: str, combine: Callable[[list[bool]], bool]) -> bool:
         said = self._said.get(key)
-        return combine([value == "Yes" for value in said]) if said else default
+        return combine([value == "Yes" for value in said]) if said else True
 
-    @property
-    def immediate_data(self) -> bool:
-        """Data may come with the command."""
-        return self._agreed("ImmediateData", all, True)
-
-    @property
-    def initial_r2t(self) -> bool:
-        """Data beyond that comes only when it is asked for."""
-        return self._agreed("InitialR2T", any, True)
+    def _smallest(self, key: str, default: int) -> int:
+        return min((int(value) for value in self._said.get(key, ()) if value.isdigit()), default=default)
 
     @property
     def header_digest(self) -> bool:

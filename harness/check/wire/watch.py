@@ -45,6 +45,8 @@ class WireWatch:
         self._conversations: list[Conversation] = []
         self._lingering: list[Conversation] = []  # closed, and something they had sent may still be at the array
         self._counted = 0
+        self.turned_away = 0
+        """Connections nobody listens to any more: what was sent over them later is not known."""
         self._copies: dict[int, list[Copy]] = {}
 
     @property
@@ -54,14 +56,30 @@ class WireWatch:
 
     def connector(self, host: str, inner: Connector) -> Connector:
         """The host's network, listened to."""
+        return TappedConnector(
+            inner,
+            lambda local, remote: self.opened(host, local, remote),
+            lambda remote, source: self.logins.unreachable(host, remote, source),
+        )
 
-        def opened(local: str, remote: str) -> Conversation:
-            conversation = Conversation(self, host, local, remote)
-            self._counted += 1
-            self._conversations.append(conversation)
-            return conversation
+    def opened(self, host: str, local: str, remote: str) -> Conversation:
+        """A connection of the host stands between these two ends ("ip:port")."""
+        conversation = Conversation(self, host, local, remote)
+        self._counted += 1
+        self._conversations.append(conversation)
+        return conversation
 
-        return TappedConnector(inner, opened, self.logins.unreachable)
+    def damaged(self, flow: tuple[tuple[str, int], tuple[str, int]]) -> None:
+        """A cable changes what crosses the connection with these ends, either one first: nobody listens to it any more.
+
+        What its host reads is not what the array has written, or the other way round: neither can be held to it.
+        """
+        one, other = (f"{ip}:{port}" for ip, port in flow)
+        for conversation in self._conversations:
+            if (conversation.local, conversation.remote) in ((one, other), (other, one)):
+                self.turned_away += 1
+                conversation.turn_away()
+                self.logins.damaged(conversation)
 
     def judgements(self) -> list[Judgement]:
         """What became of it all."""
@@ -104,7 +122,7 @@ class WireWatch:
         """A session begins; one of the same nexus ends with all it had (RFC 7143 6.3.5)."""
         older = self.logins.succeeded(conversation)
         if conversation.terms.discovery:
-            conversation.owes_attention = None
+            conversation.attentions = None
         if older is not None:
             older.end_copies("its session was reinstated")
 
@@ -119,20 +137,13 @@ class WireWatch:
         if conversation.has_open_copies:
             self._lingering.append(conversation)
 
-    def reset(self, by: Conversation, lun: bytes, asked: int) -> None:
-        """A logical unit was reset: the tasks of every nexus end there, and each is owed a unit attention.
+    def reset(self, by: Conversation, lun: bytes | None, asked: int) -> None:
+        """A logical unit was reset, or all of a target (None), as ``by`` had asked at tick ``asked``.
 
-        Of another nexus only what is known to have arrived ends: what is still on its way comes after the reset. The
-        unit attention may have come by a faster path already, before the answer to the reset: any that came since it
-        was ``asked`` for is taken for that.
+        The tasks of every nexus end there, and each is owed a unit attention.
         """
         now = self.ticks.next()
         target = by.terms.names.get("TargetName")
         for other in [*self._conversations, *self._lingering]:
-            if other is by or not other.full_feature or other.terms.names.get("TargetName") != target:
-                continue
-            if other.owes_attention is None and other.attended < asked:
-                other.owes_attention = now
-            for task in other.tasks.values():
-                if task.lun == lun and task.copy is not None and other.has_arrived(task):
-                    self.ended(task.copy, "the logical unit was reset")
+            if other is not by and other.full_feature and other.terms.names.get("TargetName") == target:
+                other.management.swept(lun, asked, now)

@@ -37,8 +37,9 @@ LARGE = {"block": "64KiB", "region": "8MiB"}
 
 def test_without_digests_corrupted_data_reaches_the_application_and_the_run_says_so() -> None:
     result = through(CORRUPT, op="write", **LARGE)
+    assert failures(result) == ["sectors"], "nobody but the cable is to blame"
     assert "what no write ever put there" in failed(result, "sectors")
-    assert verdicts(result)["tcp"] == "unknown"  # TCP cannot see it
+    assert (verdicts(result)["tcp"], verdicts(result)["dead tasks"]) == ("unknown", "unknown")
 
 
 def test_with_digests_the_same_corruption_costs_sessions_and_no_data() -> None:
@@ -46,6 +47,13 @@ def test_with_digests_the_same_corruption_costs_sessions_and_no_data() -> None:
     assert failures(result) == []
     assert result.io.failed == result.io.unknown == 0
     assert result.failovers, "a digest error ends the connection at ErrorRecoveryLevel 0"
+
+
+@pytest.mark.parametrize("way", [{"direction": "in"}, {"direction": "out"}, {}])
+def test_small_io_over_a_bad_cable_breaks_headers_and_no_oracle_blames_an_end_for_it(way: Tables) -> None:
+    result = through(fault("corrupt", share=0.02, **way), digests=True)
+    assert failures(result) == []
+    assert result.failovers
 
 
 class Story(QuietNarrator):

@@ -65,6 +65,11 @@ def test_a_mistake_reads_file_key_and_expectation() -> None:
         ({"do": "discover", "portal": "192.168.51.9"}, "portal", 'no portal "192.168.51.9"'),
         ({"do": "fault", "kind": "link_down", "nic": "w2k3/3a-iscsi"}, "nic", 'did you mean "w2k3/3A_iSCSI"?'),
         ({"do": "fault", "kind": "portal_down", "portal": "192.168.51.1"}, "portal", 'no portal "192.168.51.1"'),
+        (
+            {"do": "fault", "kind": "stalled", "portal": "192.168.51.1"},  # no command is served there
+            "portal",
+            'no portal "192.168.51.1"',
+        ),
         ({"do": "heal", "name": "cable"}, "name", 'no earlier fault "cable"'),
         ({"do": "stop", "name": "reads"}, "name", 'no earlier background workload "reads"'),
         (
@@ -89,6 +94,12 @@ def test_what_a_step_refers_to_must_exist(tables: Tables, step: Tables, key: str
     [(found_key, found)] = mistakes(tables)
     assert found_key == f"steps[3].{key}"
     assert message in found
+
+
+@pytest.mark.parametrize("kind", ["silent", "no_login", "out_of_resources"])
+def test_what_logins_meet_may_be_at_the_group_address(tables: Tables, kind: str) -> None:
+    tables["steps"].append({"do": "fault", "kind": kind, "portal": "192.168.51.1"})
+    assert scenario_from(tables).steps[-1].portal == "192.168.51.1"  # type: ignore[union-attr]
 
 
 def test_only_weighted_paths_has_weights(tables: Tables) -> None:

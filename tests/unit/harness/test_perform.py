@@ -7,7 +7,7 @@ import pytest
 from harness.narration import QuietNarrator
 from harness.result import ExitCode, Result
 from harness.steps import AnyStep
-from initiator_model.disk import MpioDisk
+from initiator_model.dispatch import Dispatcher
 from tests.support.runs import GROUP, LOGINS, NICS, PORTALS, SOURCES, Tables, failed, login, run, two_paths, workload
 
 
@@ -225,12 +225,13 @@ def test_a_background_workload_runs_until_it_is_stopped() -> None:
 
 def test_a_foreground_workload_whose_io_never_comes_back_fails_on_liveness(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that loses I/O must not make the run wait for ever."""
-    monkeypatch.setattr(MpioDisk, "submit_read", lambda self, lba, blocks, done: None)
+    monkeypatch.setattr(Dispatcher, "_dispatch", lambda self, io: None)
     result = run(two_paths(*LOGINS, workload(op="read", ios=10, iops=None)))
     assert "none of 4 I/Os of io came back within" in failed(result, "step workload")
     assert "4 I/Os did not end" in failed(result, "drain")
+    assert "w2k3 logs: read of 8 blocks at 96 waits for a path or a fence (after attempt 0)" in failed(result, "drain")
     assert result.exit_code is ExitCode.LIVENESS
-    assert (result.io.submitted, result.io.unknown) == (4, 4)
+    assert (result.io.submitted, result.io.failed) == (4, 4), "ended by the logout"
 
 
 def test_stopping_what_has_ended_by_itself_does_nothing() -> None:

@@ -146,6 +146,9 @@ def test_the_balancer_of_the_array_table_looks_by_itself() -> None:
         ({"do": "rebalance", "within": "0s"}, "expected whole seconds from 1 to 65535"),
         ({"do": "request_logout", "source": "192.168.76.9"}, 'no source address of this host "192.168.76.9"'),
         ({"do": "controller_failover", "how": "loud"}, "steps[0].how"),
+        ({"do": "swap_volumes", "volumes": ["logs", "dogs"]}, 'steps[0].volumes[1]: no volume "dogs"'),
+        ({"do": "swap_volumes", "volumes": ["logs", "logs"]}, "expected two volumes, got one twice"),
+        ({"do": "swap_volumes", "volumes": ["logs"]}, "steps[0].volumes"),
     ],
 )
 def test_mistakes_of_the_file_are_named(step: Tables, complaint: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from harness.load import scenario_from
@@ -9,6 +11,7 @@ from harness.mistakes import ScenarioError
 from harness.patience import longest_io_ns
 from harness.result import ExitCode
 from initiator_model.dispatch import Dispatcher
+from initiator_model.logical_io import LogicalIo
 from sim.net.host import Host
 from tests.support.runs import (
     LOGINS,
@@ -195,3 +198,14 @@ def test_two_volumes_of_one_target_name_are_refused() -> None:
     rows = [{"name": name, "size": "1MiB", "access": [{"source": "0.0.0.0/0"}]} for name in ("logs", "LOGS")]
     with pytest.raises(ScenarioError, match="is given twice"):
         run(two_paths({"do": "discover"}, volumes=rows))
+
+
+def test_what_an_io_needed_is_free_when_it_has_ended() -> None:
+    """The collector rests during a run: I/Os that knew themselves in a circle would keep their data to its end."""
+    gc.disable()
+    try:
+        run(two_paths(*LOGINS, workload(ios=300, iops=None)))
+        left = [one for one in gc.get_objects() if type(one) is LogicalIo]
+    finally:
+        gc.enable()
+    assert len(left) < 10

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.trace import FLUSH_BYTES, Trace
+from harness.trace import FLUSH_LINES, Trace
 from sim.net.segment import SegmentRecord
 
 SEGMENT = SegmentRecord(
@@ -70,7 +70,7 @@ def test_events_count_too() -> None:
 
 def test_asking_for_the_hash_in_between_changes_nothing() -> None:
     asked, unasked = Trace(), Trace()
-    for number in range(FLUSH_BYTES // 50):
+    for number in range(2 * FLUSH_LINES):
         record = SEGMENT._replace(seq=number)
         asked.segment(record)
         unasked.segment(record)

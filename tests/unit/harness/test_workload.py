@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness.check.conservation import Conservation
 from harness.check.history import Ending, History, Ticks
 from harness.issuing import Journal
 from harness.workload import WorkloadRun
@@ -25,7 +26,7 @@ class Bench:
         self.history = History(Ticks(lambda: self.loop.now_ns), 512)
         self.told: list[str] = []
         clock = Clock()
-        self.journal = Journal(lambda: self.loop.now_ns)
+        self.journal = Journal(lambda: self.loop.now_ns, Conservation(lambda: self.loop.now_ns))
         self.journal.on_busy = lambda host: self.told.append("busy")
         self.journal.on_idle = lambda host: self.told.append("idle")
         self.journal.on_good = lambda host: self.told.append("good")

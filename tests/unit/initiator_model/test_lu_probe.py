@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from initiator_model.lu_probe import LogicalUnitFacts, ProbeError, probe, units_unchanged
+from initiator_model.lu_probe import LogicalUnitFacts, ProbeError, probe, units_are_the_same, units_unchanged
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
 from initiator_model.scsi_calls import UNIT_ATTENTIONS_MAX, CommandFailed
 from iscsi import scsi, sense
@@ -114,6 +114,16 @@ def test_another_volume_behind_the_same_lun_does_not_pass_for_the_old_one() -> N
     other = Unit(naa=b"\x60\x90\xa0\x99")
     complaint = asyncio.run(units_unchanged(facts, other.submit))
     assert complaint == "LUN 0 was naa:6090a088 and is now naa:6090a099"
+
+
+def test_who_a_unit_is_can_be_asked_though_it_is_not_ready() -> None:
+    """It takes no unit attention away either: INQUIRY leaves that to the next command."""
+    unit = Unit()
+    facts = probed(unit)
+    unit.answers[scsi.test_unit_ready()] = sense.NOT_READY_BECOMING_READY
+    assert asyncio.run(units_are_the_same(facts, unit.submit)) is None
+    other = Unit(naa=b"\x60\x90\xa0\x99")
+    assert asyncio.run(units_are_the_same(facts, other.submit)) == "LUN 0 was naa:6090a088 and is now naa:6090a099"
 
 
 def test_a_unit_that_is_not_ready_does_not_pass() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from initiator_model.login_chain import HOP_LIMIT, LoginError, LoginTerms
 from initiator_model.requests import Completion, CompletionKind, ScsiRequest
+from initiator_model.scsi_calls import Submit, test_unit_ready
 from initiator_model.session import IscsiSession
 from initiator_model.session_events import SessionObserver, SessionState
 from iscsi import scsi
@@ -329,6 +330,72 @@ class TestLoss:
             bench.lab.nics[SOURCE_A].pull_cable()
             await bench.wait(0.001)
             assert bench.session.state is SessionState.RECOVERING
+
+        Bench().run(scenario)
+
+
+class TestWhoIsThere:
+    """A session that comes back in time asks who is behind it, where its owner knows what to compare (libiscsi 8c4e2ad)."""
+
+    def test_requests_stay_held_until_the_units_are_who_they_were(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            strangers = ["LUN 0 was naa:01 and is now naa:02"]
+
+            async def check(submit: Submit) -> str | None:
+                return strangers.pop() if strangers else None
+
+            await bench.logged_in()
+            bench.session.identity_check = check
+            bench.target.reset_all()
+            await bench.wait(1)
+            bench.read()
+            await bench.wait(DELAY_S)
+            assert bench.session.state is SessionState.RECOVERING
+            assert not bench.target.connections[-1].commands
+            assert "path check: LUN 0 was naa:01 and is now naa:02" in bench.log.notes
+            await bench.wait(DELAY_S)
+            assert (bench.session.state, bench.log.lost_at) == (SessionState.LOGGED_IN, [])
+            assert len(bench.ends) == 1
+
+        Bench().run(scenario)
+
+    def test_a_stranger_is_no_reason_to_hold_requests_for_ever(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            async def check(submit: Submit) -> str | None:
+                return "LUN 0 was naa:01 and is now naa:02"
+
+            await bench.logged_in()
+            bench.session.identity_check = bench.session.path_check = check
+            bench.target.reset_all()
+            lost_at = bench.lab.now_s
+            await bench.wait(1)
+            bench.read()
+            await bench.wait(LINK_DOWN_S + 1)
+            assert bench.kinds == [CompletionKind.DEVICE_NOT_CONNECTED]
+            assert bench.log.lost_at == [pytest.approx(lost_at + LINK_DOWN_S, abs=0.01)]
+            assert bench.session.state is SessionState.LOST
+
+        Bench().run(scenario)
+
+    def test_a_connection_that_is_lost_over_the_question_is_made_anew_within_the_same_hold(self) -> None:
+        async def scenario(bench: Bench) -> None:
+            async def check(submit: Submit) -> str | None:
+                return await test_unit_ready(submit, 0)
+
+            await bench.logged_in()
+            bench.session.identity_check = check
+            bench.target.answers = lambda command: len(bench.target.connections) > 4
+            bench.target.reset_all()
+            await bench.wait(1)
+            bench.read()
+            await bench.wait(DELAY_S)
+            assert bench.session.state is SessionState.RECOVERING
+            bench.target.reset_all()
+            await bench.wait(DELAY_S + 1)
+            assert (bench.session.state, bench.log.lost_at) == (SessionState.LOGGED_IN, [])
+            assert len(bench.ends) == 1
+            await bench.wait(LINK_DOWN_S)
+            assert bench.log.lost_at == []
 
         Bench().run(scenario)
 

@@ -265,6 +265,15 @@ def test_a_redirect_is_followed_before_and_after_authentication(
     assert host.outcome == LoginRedirected(replace(address, tpgt=None), permanent)
 
 
+def test_the_stage_bits_of_a_redirect_are_reserved_and_not_looked_at() -> None:
+    """A target that fills them in is wrong (FreeBSD r274309 was), and understood all the same (RFC 7143 11.13)."""
+    host = initiator()
+    (asked,) = host.start()
+    data = encode_keys([("TargetAddress", "192.168.51.2:3260")])
+    host.receive(response_to(asked, transit=True, csg=1, nsg=3, status=LoginStatus.MOVED_TEMPORARILY, data=data))
+    assert host.outcome == LoginRedirected(TargetAddress("192.168.51.2", 3260), permanent=False)
+
+
 def test_a_discovery_session_may_be_redirected_too() -> None:
     host = initiator(target_name=None)
     converse(host, target(Gate(identify_with=Redirect(PORTAL))))

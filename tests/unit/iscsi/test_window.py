@@ -185,13 +185,23 @@ class TestCommandNumbering:
             (8, 18, (10, 20), "an old PDU overtaken by a newer one"),
             (12, 18, (12, 20), "each value for itself"),
             (24, 22, (10, 20), "MaxCmdSN below ExpCmdSN - 1: both ignored"),
-            (22, 21, (22, 21), "MaxCmdSN = ExpCmdSN - 1: a closed window, and legal"),
+            (21, 20, (21, 20), "MaxCmdSN = ExpCmdSN - 1: a closed window, and legal"),
+            (22, 40, (10, 20), "an ExpCmdSN that acknowledges what was never sent: both ignored"),
+            (1 << 31, (1 << 31) + 10, (10, 20), "the same from far ahead"),
         ],
     )
     def test_learning_the_window(self, exp_cmd_sn: int, max_cmd_sn: int, after: tuple[int, int], why: str) -> None:
-        numbering = CommandNumbering(cmd_sn=10, exp_cmd_sn=10, max_cmd_sn=20)
+        numbering = CommandNumbering(cmd_sn=21, exp_cmd_sn=10, max_cmd_sn=20)
         numbering.update(exp_cmd_sn, max_cmd_sn)
         assert (numbering.exp_cmd_sn, numbering.max_cmd_sn) == after, why
+
+    @pytest.mark.parametrize("cmd_sn", [1000, 0x90000000], ids=["0 is behind", "0 is ahead"])
+    def test_a_pdu_without_numbers_changes_nothing(self, cmd_sn: int) -> None:
+        """An early tgt sent R2Ts with both numbers 0 (tgt a0f9bb5); to half of all CmdSNs 0 is ahead."""
+        numbering = CommandNumbering(cmd_sn=cmd_sn, exp_cmd_sn=cmd_sn - 4, max_cmd_sn=cmd_sn - 1)
+        numbering.update(0, 0)
+        assert (numbering.exp_cmd_sn, numbering.max_cmd_sn) == (cmd_sn - 4, cmd_sn - 1)
+        assert not numbering.may_send
 
 
 class TestStatusNumbering:

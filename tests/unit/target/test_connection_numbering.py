@@ -132,3 +132,11 @@ def test_stat_sn_runs_through_all_kinds_of_answers() -> None:
         "TextResponse",
         "LogoutResponse",
     ]
+
+
+def test_an_early_tgt_filled_in_no_numbers_in_its_r2ts() -> None:
+    """The defect is the R2Ts' alone (tgt a0f9bb5)."""
+    peer = logged_in(make_group(r2t_without_numbers=True), initial_r2t=True, immediate_data=False)
+    r2t, response = (*peer.send(peer.write_command(0, 1)), *peer.send(peer.read_command(1, 1)))
+    assert (type(r2t).__name__, r2t.exp_cmd_sn, r2t.max_cmd_sn) == ("R2T", 0, 0)
+    assert response.exp_cmd_sn == peer.cmd_sn
