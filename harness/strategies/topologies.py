@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from harness.mistakes import did_you_mean
 from harness.strategies.drawn import Drawn, Told, expect_within
 from harness.swarm.hosts import BY_PROFILE
-from harness.swarm.switches import Switches
+from harness.swarm.switches import PLAIN
 from harness.swarm.topology import ANY, Shape, Topology, topology_drawn
 
 __all__ = ["topologies"]
@@ -67,24 +67,15 @@ def _topologies(draw: DrawFn, hosts: int | None, shape: Shape) -> Topology:
     two = hosts is None and draw(st.booleans())
     listed, alua, chap, digests, shared = (draw(st.booleans()) for _ in range(5))
     number = hosts or SWEPT_HOSTS
-    on = Switches(
+    on = replace(
+        PLAIN,
         hosts=number,
         redirecting=not listed,
         alua=alua,
         chap=chap,
         digests=digests,
-        short_timers=True,
-        patient=True,
         # The swarm has a volume for each of two hosts.
-        shared_volume=number > 2 or (number == 2 and shared),
-        large_blocks=False,
-        deep_queues=False,
-        kinds=(),
-        fencing="none",
-        haunted=False,
-        flap=False,
-        operations=(),
-        policy_changes=False,
+        shared_volume=number > SWEPT_HOSTS or (number == SWEPT_HOSTS and shared),
     )
     chances: dict[str, Drawn] = {}
     drawn = topology_drawn(lambda name: chances.setdefault(name, Drawn(draw)), on, shape)

@@ -13,7 +13,7 @@ from harness.fault_step import FaultKind
 from harness.swarm.fault_table import FAULTS, Cost
 from sim.rng import stream
 
-__all__ = ["OPERATIONS", "Switches", "switches_of"]
+__all__ = ["OPERATIONS", "PLAIN", "Switches", "switches_of"]
 
 OPERATIONS: Final = ("drop", "drain", "rebalance", "request_logout", "controller_failover")
 """What an operator of the array may do in the break phase."""
@@ -57,6 +57,27 @@ class Switches:
     def writes_are_fenced(self) -> bool:
         """Whether a write that the array still holds is ended before it is sent again on another path."""
         return self.fencing in ("lun-reset", "preempt-and-abort") and not self.shared_volume
+
+
+PLAIN: Final = Switches(
+    hosts=1,
+    redirecting=True,
+    alua=False,
+    chap=False,
+    digests=False,
+    short_timers=True,
+    patient=True,
+    shared_volume=False,
+    large_blocks=False,
+    deep_queues=False,
+    kinds=(),
+    fencing="none",
+    haunted=False,
+    flap=False,
+    operations=(),
+    policy_changes=False,
+)
+"""Nothing special: what others start from that draw machines."""
 
 
 def switches_of(seed: int) -> Switches:
