@@ -86,7 +86,9 @@ def _named(found: Minimized) -> Scenario:
     """The scenario under a name that says what fails."""
     check = found.result.failures[0].check
     words = re.sub(r"[^a-z0-9]+", "_", check.lower()).strip("_")
-    return scenario_from({**found.scenario.tables(), "name": f"{words}_{found.scenario.seed}", "title": ""})
+    tables = {**found.scenario.tables(), "name": f"{words}_{found.scenario.seed}"}
+    tables.pop("title", None)
+    return scenario_from(tables)
 
 
 def _first_line(found: Minimized) -> str:

@@ -13,6 +13,8 @@ __all__ = ["nearer_to_the_wrap", "plainer", "rounder", "smaller_workloads"]
 
 _CMD_SN_END: Final = 1 << 32
 _GRAINS_NS: Final = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4)
+_SPARE: Final = ("at", "host", "persistent", "background", "carrier", "count", "within", "may_be_refused", "standby")
+"""Keys of steps that have a default."""
 _NEEDED: Final = {
     "network": ("subnet",),
     "array": ("kind", "name", "group", "portals", "volumes"),
@@ -61,6 +63,12 @@ def plainer(tables: Tables) -> Iterator[Tables]:
             made = copy.deepcopy(tables)
             del made["hosts"][h]["timers"][timer]
             yield made
+
+    for index, step in enumerate(tables["steps"]):
+        for key in _SPARE:
+            if key in step:
+                bare = {name: value for name, value in step.items() if name != key}
+                yield {**tables, "steps": [*tables["steps"][:index], bare, *tables["steps"][index + 1 :]]}
 
 
 def _without_keys(tables: Tables, path: tuple[str | int, ...], needed: tuple[str, ...]) -> Iterator[Tables]:

@@ -51,3 +51,15 @@ def test_the_table_of_columns_has_them_all() -> None:
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
 
     assert sorted(named) == sorted(SeedRow.__slots__)
+
+
+def test_what_is_left_of_the_ghost_is_as_shown(tmp_path: Path) -> None:
+    unsafe = "scenarios/unsafe/ghost_write_windows.toml"
+    example = PAGE.split(f"$ mpiolab minimize {unsafe} --out ghost.toml\n")[1].split("```")[0]
+
+    out = str(tmp_path / "ghost.toml")
+    ran = CliRunner().invoke(cli.app, ["minimize", unsafe, "--out", out])
+
+    said = " ".join(ran.stdout.split())
+    for line in example.replace("ghost.toml", out).strip().splitlines():
+        assert " ".join(line.split()) in said
