@@ -17,6 +17,7 @@ from initiator_model.disk import DiskRemoved, IoResult, MpioDisk, Outcome, Queue
 __all__ = ["Counts", "Issuer", "Journal"]
 
 MAX_COMPLAINTS = 5
+_OK, _ENDED_WELL = Outcome.OK, Ending.OK  # an enum's attribute is slow to look up, and its hash slow to make
 _ENDINGS = {Outcome.OK: Ending.OK, Outcome.FAILED: Ending.FAILED, Outcome.UNKNOWN: Ending.UNKNOWN}
 
 
@@ -113,11 +114,13 @@ class Issuer:
             return
         del self.under_way[operation.number]
         path = result.path
-        data = result.data if result.ok and not operation.is_write else None
+        good = result.outcome is _OK
+        data = result.data if good and not operation.is_write else None
         asked, came = (0, 0) if data is None else (operation.blocks * self._history.block_size, len(data))
         journal.conservation.ended(operation.number, asked, came, result.attempts)
-        self._history.end(operation, _ENDINGS[result.outcome], "" if path is None else path.source, data)
-        if result.ok:
+        ending = _ENDED_WELL if good else _ENDINGS[result.outcome]
+        self._history.end(operation, ending, "" if path is None else path.source, data)
+        if good:
             journal.counts.ok += 1
             if journal.on_good is not None:
                 journal.on_good(self._host)

@@ -17,7 +17,7 @@ class Mark(Enum):
     """What may be marked; values are the names in results and tables."""
 
     WINDOW_CLOSED = "window closed"
-    """A host had a command to send and the target's command window was full."""
+    """A host has used the last place in the command window; whether it had more to send does not show."""
     CMD_SN_WRAPPED = "CmdSN wrapped"
     """A session's CmdSN passed 2^32."""
     LOST_WITH_R2T_OUTSTANDING = "connection lost with an R2T outstanding"
@@ -27,7 +27,7 @@ class Mark(Enum):
     GHOST_CANDIDATE = "write failed over while its first copy was at the target"
     """It was sent down a path that failed before it was answered, and again down another one."""
     GHOST_LANDED = "first copy landed after the second"
-    """Harmless as long as no newer write had been acknowledged by then."""
+    """A write landed twice or more. Harmless as long as no newer one had been acknowledged by then."""
     TWO_PATHS_LOST = "two paths of one disk lost at once"
     ALL_PATHS_LOST = "all paths of a disk lost"
     DISK_REMOVED = "disk removed"

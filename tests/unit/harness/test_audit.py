@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from harness import audit
 from harness.audit import READ_BLOCKS, _pieces
+from harness.host_site import HostSite
 from harness.patience import longest_io_ns
 from harness.result import ExitCode
+from harness.sectors import stamped
+from initiator_model.paths import Path
+from initiator_model.requests import ScsiRequest
+from initiator_model.session import IscsiSession
 from iscsi.pieces import Pieces
 from target.store import MemoryStore
 from tests.support.runs import LOGINS, NICS, failed, run, timers_of, two_paths, verdicts, workload
@@ -112,3 +119,41 @@ def test_a_fault_that_was_left_standing_is_healed_before_the_audit() -> None:
     result = run(two_paths(*LOGINS, WRITES, *faults))
     assert verdicts(result)["paths agree"] == "pass"
     assert set(verdicts(result).values()) == {"pass"}
+
+
+def test_what_still_lands_while_a_path_is_read_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write of unknown outcome may: the read has seen the block before, the medium is looked at after."""
+    honest = audit._read
+    stores: list[MemoryStore] = []
+    write = MemoryStore.write
+    reads: list[int] = []
+
+    def remembered(store: MemoryStore, offset: int, data: bytes) -> None:
+        stores.append(store)
+        write(store, offset, data)
+
+    async def read(site: HostSite, path: Path, first: int, *rest: Any) -> bytes | None:
+        data = await honest(site, path, first, *rest)
+        if not reads:
+            write(stores[0], first * 512, stamped(1, first, 1, 512))
+        reads.append(first)
+        return data
+
+    monkeypatch.setattr(MemoryStore, "write", remembered)
+    monkeypatch.setattr(audit, "_read", read)
+    result = run(two_paths(*LOGINS, WRITES))
+    assert verdicts(result)["paths agree"] == "pass"
+    assert reads[:2] == [reads[0]] * 2, "it is read again"
+
+
+def test_media_are_looked_at_though_nothing_drains(dropped: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = IscsiSession.submit
+
+    def submit(session: IscsiSession, request: ScsiRequest, done: Any) -> None:
+        if request.cdb[0] != 0x28:
+            honest(session, request, done)
+
+    monkeypatch.setattr(IscsiSession, "submit", submit)
+    result = run(two_paths(*LOGINS, WRITES, workload("reads", op="read", ios=1, background=True)))
+    assert "1 I/Os did not end" in failed(result, "drain")
+    assert "never reached the medium" in failed(result, "lost writes")
