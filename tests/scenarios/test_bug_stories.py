@@ -1,7 +1,7 @@
 """Bug stories as scenarios: what the expectations of their files cannot say.
 
 That a story's scenario passes is held by `test_scenarios`, that its verdict is the page's by
-`tests/docs/test_bug_stories_page`, and that it would fail if the bug were there by `tests/planted/test_planted_stories`.
+`tests/docs/test_bug_stories_page`, that it would fail if the bug were there by `tests/planted/test_planted_stories`.
 """
 
 from __future__ import annotations
