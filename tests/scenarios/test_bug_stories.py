@@ -52,6 +52,13 @@ def test_two_hosts_that_pass_a_volume_to_and_fro_stop_doing_so() -> None:
     assert sum("left alone" in line for line in lines) == 1
 
 
+def test_where_only_one_controller_serves_each_host_asks_once_a_second_and_no_more() -> None:
+    result, lines = told("unsafe/ownership_ping_pong_standby")
+    assert [failure.check for failure in result.failures] == ["io"]
+    asked = sum("active-optimized: asked for by" in line for line in lines)
+    assert result.virtual_seconds < asked < 2 * result.virtual_seconds + 4
+
+
 def test_r2ts_without_numbers_are_the_arrays_fault_alone() -> None:
     result, _ = told("unsafe/r2t_without_numbers")
     assert [failure.check for failure in result.failures] == ["sequence"]
