@@ -1,7 +1,7 @@
 """Bug stories as scenarios: what the expectations of their files cannot say.
 
 That a story's scenario passes is held by `test_scenarios`, that its verdict is the page's by
-`tests/docs/test_bug_stories_page`, and that it would fail if the bug were there by `tests/planted/test_planted_stories`.
+`tests/docs/test_bug_stories_page`, that it would fail if the bug were there by `tests/planted/test_planted_stories`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,13 @@ def test_two_hosts_that_pass_a_volume_to_and_fro_stop_doing_so() -> None:
     asked = [line for line in lines if "active-optimized: asked for by" in line]
     assert len(asked) == 2
     assert sum("left alone" in line for line in lines) == 1
+
+
+def test_where_only_one_controller_serves_each_host_asks_once_a_second_and_no_more() -> None:
+    result, lines = told("unsafe/ownership_ping_pong_standby")
+    assert [failure.check for failure in result.failures] == ["io"]
+    asked = sum("active-optimized: asked for by" in line for line in lines)
+    assert result.virtual_seconds < asked < 2 * result.virtual_seconds + 4
 
 
 def test_r2ts_without_numbers_are_the_arrays_fault_alone() -> None:

@@ -335,7 +335,7 @@ class TestLoss:
 
 
 class TestWhoIsThere:
-    """A session that comes back in time asks who is behind it, where its owner knows what to compare (libiscsi 8c4e2ad)."""
+    """A session that comes back in time asks who is there, if its owner knows what to compare (libiscsi 8c4e2ad)."""
 
     def test_requests_stay_held_until_the_units_are_who_they_were(self) -> None:
         async def scenario(bench: Bench) -> None:
