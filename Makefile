@@ -28,7 +28,7 @@ test: .venv/ready
 	$(MAKE) linux-host
 
 unit: .venv/ready
-	$(BIN)/python -m pytest -n 2 -m 'not benchmark_ratio and not benchmark_target and not linux_host'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not benchmark_ratio and not benchmark_target and not linux_host'
 
 test-linux-host: .venv/ready
 	$(MAKE) peers
