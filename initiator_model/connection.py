@@ -148,8 +148,11 @@ class InitiatorConnection:
         return self._commands.abandon()
 
     def ping(self) -> None:
-        """Send a NOP-Out that asks for an answer, unless one is on its way (11.18)."""
-        if self._ping_itt == RESERVED_TAG:
+        """Send a NOP-Out that asks for an answer (11.18), unless one is on its way or a Logout is.
+
+        After its Logout Request a host asks for nothing more on the connection (11.14).
+        """
+        if self._ping_itt == RESERVED_TAG and self.state is not ConnectionState.IN_LOGOUT:
             self._ping_itt = self._wire.next_tag()
             self._wire.send(NopOut(itt=self._ping_itt, cmd_sn=self._wire.cmd_sn, exp_stat_sn=self._wire.exp_stat_sn))
 

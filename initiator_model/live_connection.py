@@ -108,6 +108,7 @@ class LiveConnection:
 
     def log_out(self) -> None:
         """Send a Logout now; `Ending` follows when the target has answered."""
+        self._pings.stop()
         self._connection.log_out()
         self._flush()
 
@@ -180,6 +181,7 @@ class LiveConnection:
         if self._logout_timer is None:
             why = "the target did not answer the logout it asked for"
             self._logout_timer = self._loop.call_later(min(within_s or patience_s, patience_s), self._ended, why)
+        self._pings.stop()
         self._connection.log_out()
         self._wake()
 

@@ -115,6 +115,7 @@ class Conversation:
         ):
             self._next_cmd_sn = cmd_sn + 1
         else:
+            self._asked_after_logout()
             self._number(byte0, cmd_sn)
         if exp_stat_sn != self._next_stat_sn:
             self._acknowledged(exp_stat_sn)
@@ -147,7 +148,13 @@ class Conversation:
         elif opcode in (Op.TMF, Op.LOGOUT, Op.TEXT, Op.NOP_OUT):
             self._request(opcode, header)
 
+    def _asked_after_logout(self) -> None:
+        if self._logged_out:
+            self._wrong("logout", "the host asks for something after its Logout Request")
+
     def _request(self, opcode: int, header: Header) -> None:
+        if opcode != Op.NOP_OUT or header.w16 != _NO_TAG:  # else it answers the array's ping
+            self._asked_after_logout()
         self._number(header.byte0, header.w24)
         self._acknowledged(header.w28)
         if header.w16 in self.tasks:
@@ -159,8 +166,6 @@ class Conversation:
             self._logged_out = True
 
     def _number(self, byte0: int, cmd_sn: int) -> None:
-        if self._logged_out:
-            self._wrong("logout", "the host asks for something after its Logout Request")
         if cmd_sn != self._next_cmd_sn:
             self._wrong("CmdSN", f"the host numbers {cmd_sn} what comes after {self._next_cmd_sn - 1 & _NO_TAG}")
             self._next_cmd_sn = cmd_sn

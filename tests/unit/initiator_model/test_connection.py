@@ -312,6 +312,12 @@ class TestPings:
         peer.connection.ping()
         assert peer.sent()[0].exp_stat_sn == FIRST_STAT_SN + 1
 
+    def test_after_the_logout_request_nothing_more_is_asked(self) -> None:
+        peer = FullFeatureTarget()
+        peer.connection.log_out()
+        peer.connection.ping()
+        assert [type(pdu) for pdu in peer.sent()] == [LogoutRequest]
+
     def test_an_answer_to_no_ping_ends_the_connection(self) -> None:
         peer = FullFeatureTarget()
         peer.say(peer.numbered(NopIn(itt=3)))
