@@ -147,6 +147,8 @@ class TcpSocket:
     def vanish(self) -> None:
         """The machine is gone: neither peer nor application hears anything."""
         self.user = None
+        if self._watch is not None:
+            self._watch.ended()
         self._established = None
         self.endpoint.vanish(None)
 
