@@ -18,6 +18,9 @@ from initiator_model.timers import SECOND_NS, Timers
 
 __all__ = ["PathVerifier"]
 
+_COMES_BACK_UNTOLD = (SessionState.LOGGED_IN, SessionState.RECOVERING)
+"""A session that is given up brings its path back when it returns; one that returns in time says nothing."""
+
 
 class PathVerifier:
     """Verifies the paths of one host.
@@ -45,8 +48,8 @@ class PathVerifier:
             self._start(self._verify_all(self._period_s))
 
     def path_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> None:
-        """A path was failed. If its session is not to blame, try the path again later."""
-        if owner.session.state is SessionState.LOGGED_IN and path not in self._recovering:
+        """A path was failed. If its session is not to blame, or may come back in time, try the path again later."""
+        if owner.session.state in _COMES_BACK_UNTOLD and path not in self._recovering:
             self._recovering.append(path)
             self._start(self._recover_once(owner, disk, path))
 
