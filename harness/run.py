@@ -1,8 +1,8 @@
 """One run: a scenario goes in, a verdict comes out.
 
 setup, break and heal are the scenario's steps; then every fault that still stands is healed, the I/O drains within a
-bound, and an audit reads back every block that was written and holds it against the ledger. Checks about the run as a
-whole are judged last.
+bound, and an audit reads back every block that was written, from the medium and over every path. The oracles and the
+checks about the run as a whole are judged last.
 """
 
 from __future__ import annotations

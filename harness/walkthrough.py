@@ -7,9 +7,9 @@ text comes without escape codes, 100 columns wide.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.check.suite import ORACLES
-from harness.result import Failover, Net, PathShare, Phase, Result
+from harness.result import Failover, Net, PathShare, Phase, Result, Verdict
 from harness.scenario import Scenario
 from harness.step_words import POLICY_WORDS, describe
 from harness.steps import AnyStep
@@ -215,7 +215,7 @@ def _with(grid: Table, *rows: Text) -> Table:
 def _verdicts(result: Result) -> Table:
     """Every check with its mark; the reason only where it failed, for it was told when it was judged.
 
-    Oracles that hold, which are in every run, share a row.
+    Oracles that hold, which are in every run, share a row. Where nothing can be said there is a question mark.
     """
     reasons = {failure.check: failure.why for failure in result.failures}
     names = [check.name for check in result.checks]
@@ -226,9 +226,7 @@ def _verdicts(result: Result) -> Table:
     for check in result.checks:
         if check.name in held:
             continue
-        grid.add_row(
-            _mark(check.verdict == "pass"), check.name, reasons.get(check.name, "") if check.verdict == "fail" else ""
-        )
+        grid.add_row(_MARKS[check.verdict], check.name, reasons.get(check.name, "") if check.verdict == "fail" else "")
     for failure in result.failures:
         if failure.check not in names:
             grid.add_row(_mark(False), failure.check, failure.why)
@@ -237,8 +235,15 @@ def _verdicts(result: Result) -> Table:
     return grid
 
 
+_MARKS: Final[Mapping[Verdict, Text]] = {
+    "pass": Text("✓", "bold green"),
+    "fail": Text("✗", "bold red"),
+    "unknown": Text("?", "bold yellow"),
+}
+
+
 def _mark(ok: bool) -> Text:
-    return Text("✓", "bold green") if ok else Text("✗", "bold red")
+    return _MARKS["pass" if ok else "fail"]
 
 
 def _us(us: float) -> str:

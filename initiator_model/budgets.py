@@ -12,7 +12,7 @@ from initiator_model.errors import Action
 from initiator_model.logical_io import LogicalIo
 from initiator_model.timers import Timers
 
-__all__ = ["ATTEMPTS_MAX", "CHANGES_MAX", "count", "used_up"]
+__all__ = ["ATTEMPTS_MAX", "CHANGES_MAX", "attempts_limit", "count", "used_up"]
 
 ATTEMPTS_MAX: Final = 64
 """Attempts at one logical I/O, all causes together. Beyond it the last error is final."""
@@ -29,6 +29,15 @@ def count(io: LogicalIo, action: Action) -> bool:
     io.uncounted += action in _UNCOUNTED
     io.changes += action is Action.RETRY_UNCOUNTED
     return io.attempts - io.uncounted < ATTEMPTS_MAX and io.changes < CHANGES_MAX
+
+
+def attempts_limit(timers: Timers) -> int:
+    """More attempts than these at one logical I/O there cannot be, whatever a target answers.
+
+    Those that count; those at an array that changes over; and those that a path puts off, anew after each that counts.
+    """
+    put_off = timers.requeue_patience_ns // timers.requeue_ns if timers.requeue_ns else 0
+    return ATTEMPTS_MAX * (1 + put_off) + CHANGES_MAX
 
 
 def used_up(io: LogicalIo, action: Action, timers: Timers) -> bool:

@@ -10,7 +10,7 @@ That each I/O ends once is the check "exactly once": who issues them counts that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from harness.check.findings import Findings
 from harness.expectations import Judgement
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
     from harness.issuing import Counts
     from initiator_model.disk import MpioDisk
 
-__all__ = ["ATTEMPTS_MAX", "Conservation"]
-
-ATTEMPTS_MAX: Final = 64 + 512 + 3600
-"""More than any host makes: attempts that count, those at an array that changes over, an hour of "busy" each second."""
+__all__ = ["Conservation"]
 
 
 class Conservation:
-    """``now_ns`` is the run's clock."""
+    """``now_ns`` is the run's clock, ``attempts_max`` the most a host of the run may make at one I/O."""
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
+    def __init__(self, now_ns: Callable[[], int], attempts_max: int) -> None:
+        self._attempts_max = attempts_max
         self._findings = Findings("conservation", now_ns)
         self._ended = 0
 
@@ -37,7 +35,7 @@ class Conservation:
         self._ended += 1
         if came_bytes != asked_bytes:
             self._findings.add("bytes", f"I/O {number} brought {came_bytes} bytes of {asked_bytes}, and ended well")
-        if attempts > ATTEMPTS_MAX:
+        if attempts > self._attempts_max:
             self._findings.add("attempts", f"I/O {number} was tried {attempts} times")
 
     def balance(self, counts: Counts, disks: Iterable[MpioDisk]) -> None:

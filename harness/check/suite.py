@@ -23,6 +23,8 @@ from harness.check.wire.watch import WireWatch
 from harness.expectations import Judgement
 from harness.fault_step import Fault
 from harness.scenario import Scenario
+from initiator_model.budgets import attempts_limit
+from initiator_model.profiles import profile_named
 from target.store import MemoryStore
 
 __all__ = ["ORACLES", "Oracles", "store_maker"]
@@ -101,7 +103,9 @@ class Oracles:
             lambda findings: Logins(findings, self.marks, list(array.portals), dead, array.group_ip),
             stored.__contains__,
         )
-        self.conservation = Conservation(self.now_ns)
+        profiles = [profile_named(host.profile).with_timers(host.timers) for host in self.scenario.hosts]
+        attempts_max = max(attempts_limit(profile.timers) for profile in profiles)
+        self.conservation = Conservation(self.now_ns, attempts_max)
         corrupts = any(isinstance(step, Fault) and step.kind == "corrupt" for step in self.scenario.steps)
         self.streams = StreamWatch(self.now_ns, self.wire.damaged if corrupts else None)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.load import load_scenario, scenario_from
 from harness.minimize.minimizer import Minimized, Passes, minimize
 from harness.result import ExitCode
+from harness.run import run_scenario
 from harness.run_command import OutputError, Outputs, run_all
 from harness.scenario import Scenario
 from harness.swarm import scenario_toml, swarm_scenario
@@ -65,19 +66,19 @@ def minimize_one(what: str, *, seed: int | None, out: Path | None, budget_s: flo
     smallest = _named(found)
     path = out if out is not None else Path(f"{smallest.name}.toml")
     _write(path, scenario_toml(smallest, _first_line(found)))
-    run_again(smallest, RichNarrator(console))
+    _tell(smallest, RichNarrator(console))
     faults = f"{found.faults} fault{'' if found.faults == 1 else 's'}"
     operations = f"{found.operations} operation{'' if found.operations == 1 else 's'}"
     console.print(Text(f"{faults} and {operations} are left of {name}, after {found.runs:,} runs", "bold"))
+    if found.crashes:
+        console.print(f"  on {found.crashes:,} candidates the harness itself failed; they were passed over")
     console.print(f"  saved as {path}")
     console.print(f"  mpiolab replay {path}", style="bold")
     return found.result.exit_code
 
 
-def run_again(scenario: Scenario, narrator: RichNarrator) -> None:
+def _tell(scenario: Scenario, narrator: RichNarrator) -> None:
     """Run it once more, for the story."""
-    from harness.run import run_scenario
-
     result = run_scenario(scenario, seed=scenario.seed, net="sim", pcap=None, narrator=narrator)
     narrator.end(result, None)
 

@@ -6,9 +6,9 @@ by one; then the rest again, and in the end what makes it readable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from harness.load import scenario_from
 from harness.minimize.ddmin import ddmin
@@ -17,7 +17,9 @@ from harness.minimize.tidying import nearer_to_the_wrap, plainer, rounder, small
 from harness.minimize.topology import smaller_topologies
 from harness.minimize.trial import Tables, Trial
 from harness.minimize.units import is_fault, is_operation, steps_of, units
+from harness.narration import QuietNarrator
 from harness.result import Result
+from harness.run import run_scenario
 from harness.scenario import Scenario
 from harness.signature import signatures_of
 
@@ -33,13 +35,17 @@ class Passes(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Minimized:
-    """What came out: the scenario, what its run said, how much is left of it and what it took."""
+    """What came out: the scenario, what its run said, how much is left of it and what it took.
+
+    ``operations`` are the logical I/Os of its run; ``crashes`` the candidates on which the harness itself failed.
+    """
 
     scenario: Scenario
     result: Result
     faults: int
     operations: int
     runs: int
+    crashes: int
 
 
 def minimize(
@@ -51,12 +57,12 @@ def minimize(
 ) -> Minimized:
     """Find the smallest scenario that fails as this one does under ``seed``.
 
-    ``on_progress`` hears of the runs so far and of the pass at work. Raises Passes when there is no failure.
+    ``on_progress`` hears of the runs so far and of the pass at work. Raises Passes when there is no failure, and
+    whatever the harness itself fails with on the scenario as it is.
     """
     doing = ["the whole"]
     tables = scenario.tables()
-    first = Trial((), seed, budget_s).run(tables)
-    wanted = () if first is None else signatures_of(first)
+    wanted = signatures_of(run_scenario(scenario, seed=seed, net="sim", pcap=None, narrator=QuietNarrator()))
     if not wanted:
         raise Passes(f"{scenario.name} passes with seed {seed}: there is nothing to minimize")
     trial = Trial(wanted, seed, budget_s, lambda runs: on_progress(runs, doing[0]) if on_progress else None)
@@ -75,32 +81,27 @@ def minimize(
         scenario_from(tables),
         result,
         faults=sum(map(is_fault, steps)),
-        operations=sum(map(is_operation, steps))
-        + sum(step.get("ios", 1) for step in steps if step["do"] == "workload"),
+        operations=max(result.io.submitted, sum(map(is_operation, steps))),
         runs=trial.runs,
+        crashes=trial.crashes,
     )
 
 
-def _fewer_units(tables: Tables, trial: Trial) -> Tables:
-    steps = tables["steps"]
-    parts = [unit for unit in units(steps) if not is_operation(steps[unit[0]])]
-    single = [unit for unit in units(steps) if is_operation(steps[unit[0]])]
+def _fewer(chosen: Callable[[Mapping[str, Any]], bool]) -> Callable[[Tables, Trial], Tables]:
+    """Take units of steps out, of those whose first step is ``chosen``."""
 
-    def fails(kept: list[tuple[int, ...]]) -> bool:
-        return trial.fails({**tables, "steps": steps_of(steps, [*kept, *single])})
+    def reduce(tables: Tables, trial: Trial) -> Tables:
+        steps = tables["steps"]
+        every = units(steps)
+        parts = [unit for unit in every if chosen(steps[unit[0]])]
+        rest = [unit for unit in every if not chosen(steps[unit[0]])]
 
-    return {**tables, "steps": steps_of(steps, [*ddmin(parts, fails), *single])}
+        def smaller(kept: list[tuple[int, ...]]) -> Tables:
+            return {**tables, "steps": steps_of(steps, [*rest, *kept])}
 
+        return smaller(ddmin(parts, lambda kept: trial.fails(smaller(kept))))
 
-def _fewer_operations(tables: Tables, trial: Trial) -> Tables:
-    steps = tables["steps"]
-    parts = [unit for unit in units(steps) if not is_operation(steps[unit[0]])]
-    single = [unit for unit in units(steps) if is_operation(steps[unit[0]])]
-
-    def fails(kept: list[tuple[int, ...]]) -> bool:
-        return trial.fails({**tables, "steps": steps_of(steps, [*parts, *kept])})
-
-    return {**tables, "steps": steps_of(steps, [*parts, *ddmin(single, fails)])}
+    return reduce
 
 
 def _spelled_out(tables: Tables, trial: Trial) -> Tables:
@@ -128,12 +129,12 @@ def _fewer_logins(tables: Tables) -> Iterator[Tables]:
 
 
 _PASSES: Final[tuple[tuple[str, Callable[[Tables, Trial], Tables]], ...]] = (
-    ("faults", _fewer_units),
+    ("faults", _fewer(lambda step: not is_operation(step))),
     ("topology", _greedily(smaller_topologies)),
     ("workloads", _greedily(smaller_workloads)),
     ("spelling out", _spelled_out),
     ("numbers", _greedily(nearer_to_the_wrap)),
-    ("operations", _fewer_operations),
+    ("operations", _fewer(is_operation)),
     ("logins", _greedily(_fewer_logins)),
     ("settings", _greedily(plainer)),
     ("times", _greedily(rounder)),

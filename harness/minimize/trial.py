@@ -39,6 +39,8 @@ class Trial:
         self.wanted = wanted
         self.seed = seed
         self.runs = 0
+        self.crashes = 0
+        """Candidates on which the harness itself failed."""
         self._until_s = time.monotonic() + budget_s
         self._on_run = on_run
         self._answers: dict[str, bool] = {}
@@ -76,7 +78,8 @@ class Trial:
             )
         except ScenarioError:
             return None
-        except Exception:  # a candidate may be nonsense in ways nobody foresaw; then it is none
+        except Exception:  # a candidate may be nonsense in ways nobody foresaw; then it is none, and is told of
+            self.crashes += 1
             return None
 
     def is_wanted(self, result: Result | None) -> bool:

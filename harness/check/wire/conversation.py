@@ -26,7 +26,7 @@ from harness.check.wire.attentions import Attentions, sense_key
 from harness.check.wire.copies import Copy, Task
 from harness.check.wire.management import Management
 from harness.check.wire.requests import Requests
-from harness.check.wire.scan import Fields, Header, Op, Scanner, before
+from harness.check.wire.scan import NO_TAG, Fields, Header, Op, Scanner, before
 from harness.check.wire.terms import Terms
 from harness.sectors import tagged_by
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Conversation"]
 
-_NO_TAG: Final = 0xFFFFFFFF
+
 _HALF: Final = 1 << 31
 _IMMEDIATE: Final = 0x40
 _LENGTH_MASK: Final = 0xFFFFFF
@@ -153,7 +153,7 @@ class Conversation:
             self._wrong("logout", "the host asks for something after its Logout Request")
 
     def _request(self, opcode: int, header: Header) -> None:
-        if opcode != Op.NOP_OUT or header.w16 != _NO_TAG:  # else it answers the array's ping
+        if opcode != Op.NOP_OUT or header.w16 != NO_TAG:  # else it answers the array's ping
             self._asked_after_logout()
         self._number(header.byte0, header.w24)
         self._acknowledged(header.w28)
@@ -167,23 +167,23 @@ class Conversation:
 
     def _number(self, byte0: int, cmd_sn: int) -> None:
         if cmd_sn != self._next_cmd_sn:
-            self._wrong("CmdSN", f"the host numbers {cmd_sn} what comes after {self._next_cmd_sn - 1 & _NO_TAG}")
+            self._wrong("CmdSN", f"the host numbers {cmd_sn} what comes after {self._next_cmd_sn - 1 & NO_TAG}")
             self._next_cmd_sn = cmd_sn
         if byte0 & _IMMEDIATE:
             return  # it carries the next number and does not use it up
         if not cmd_sn:
             self._watch.marks.hit(Mark.CMD_SN_WRAPPED)
-        if (self._max_cmd_sn - cmd_sn) & _NO_TAG >= _HALF:
+        if (self._max_cmd_sn - cmd_sn) & NO_TAG >= _HALF:
             self._wrong("command window", f"the host sends CmdSN {cmd_sn}, and MaxCmdSN is {self._max_cmd_sn}")
         elif cmd_sn == self._max_cmd_sn:
             self._watch.marks.hit(Mark.WINDOW_CLOSED)
-        self._next_cmd_sn = (cmd_sn + 1) & _NO_TAG
+        self._next_cmd_sn = (cmd_sn + 1) & NO_TAG
 
     def _acknowledged(self, exp_stat_sn: int) -> None:
         """ExpStatSN: what was read last may not have been looked at yet, and what was not read cannot have been."""
         due = self._next_stat_sn
-        if due is not None and (due - exp_stat_sn) & _NO_TAG >= _HALF:
-            self._wrong("ExpStatSN", f"the host acknowledges up to {exp_stat_sn - 1 & _NO_TAG}, and {due} is to come")
+        if due is not None and (due - exp_stat_sn) & NO_TAG >= _HALF:
+            self._wrong("ExpStatSN", f"the host acknowledges up to {exp_stat_sn - 1 & NO_TAG}, and {due} is to come")
 
     def _copy(self, data: bytes, now: int) -> Copy | None:
         writer = tagged_by(data)
@@ -258,7 +258,7 @@ class Conversation:
             return
         itt = header.w16
         self._window(header.w28, header.w32)
-        self._status(header.w24, opcode != Op.R2T and not (opcode == Op.NOP_IN and itt == _NO_TAG))
+        self._status(header.w24, opcode != Op.R2T and not (opcode == Op.NOP_IN and itt == NO_TAG))
         if opcode == Op.R2T:
             self._r2t(header)
             return
@@ -278,33 +278,33 @@ class Conversation:
 
     def _window(self, exp_cmd_sn: int, max_cmd_sn: int) -> None:
         """ExpCmdSN and MaxCmdSN, which every PDU of the array's carries."""
-        room = (max_cmd_sn - exp_cmd_sn + 1) & _NO_TAG
+        room = (max_cmd_sn - exp_cmd_sn + 1) & NO_TAG
         if room >= _HALF:
             self._wrong("command window", f"MaxCmdSN {max_cmd_sn} is below ExpCmdSN {exp_cmd_sn} - 1")
         elif room > self._depth:
             what = f"MaxCmdSN {max_cmd_sn} offers room for {room} commands, and the array takes {self._depth}"
             self._wrong("command window", what)
-        if (self._next_cmd_sn - exp_cmd_sn) & _NO_TAG >= _HALF:
-            last = self._next_cmd_sn - 1 & _NO_TAG
+        if (self._next_cmd_sn - exp_cmd_sn) & NO_TAG >= _HALF:
+            last = self._next_cmd_sn - 1 & NO_TAG
             self._wrong("CmdSN", f"ExpCmdSN {exp_cmd_sn} is beyond what the host has sent, {last}")
         elif before(exp_cmd_sn, self._exp_cmd_sn):
             self._wrong("CmdSN", f"ExpCmdSN goes back from {self._exp_cmd_sn} to {exp_cmd_sn}")
         self._exp_cmd_sn = exp_cmd_sn
-        if (max_cmd_sn - self._max_cmd_sn) & _NO_TAG < _HALF:
+        if (max_cmd_sn - self._max_cmd_sn) & NO_TAG < _HALF:
             self._max_cmd_sn = max_cmd_sn
 
     def _status(self, stat_sn: int, counts: bool) -> None:
         """StatSN; ``counts``: the PDU uses it up, and does not merely show the next one."""
         if stat_sn != self._next_stat_sn:
             self._wrong("StatSN", f"{stat_sn} came for {self._next_stat_sn}")
-        self._next_stat_sn = (stat_sn + 1) & _NO_TAG if counts else stat_sn
+        self._next_stat_sn = (stat_sn + 1) & NO_TAG if counts else stat_sn
 
     def _login_response(self, header: Header, data: bytes) -> None:
         status_class = header.w36 >> 24
         if not status_class:  # else the numbers mean nothing (RFC 7143 11.13.4)
             if self._next_stat_sn is not None and header.w24 != self._next_stat_sn:
                 self._wrong("StatSN", f"{header.w24} came for {self._next_stat_sn} during the login")
-            self._next_stat_sn = (header.w24 + 1) & _NO_TAG
+            self._next_stat_sn = (header.w24 + 1) & NO_TAG
             self._max_cmd_sn, self._exp_cmd_sn = header.w32, header.w28
         terms = self.terms
         terms.hear(data, of_target=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from harness.check.wire.scan import Header, Op
+from harness.check.wire.scan import NO_TAG, Header, Op
 
 __all__ = ["Requests"]
 
-_NO_TAG: Final = 0xFFFFFFFF
+
 _IMMEDIATE: Final = 0x40
 _ANSWERS: Final = {
     Op.NOP_IN: (Op.NOP_OUT, "a NOP-In"),
@@ -34,13 +34,13 @@ class Requests:
     def sent(self, opcode: int, header: Header) -> Iterator[tuple[str, str]]:
         """The host asks, or answers a ping. Yields rules and how they were broken."""
         itt, ttt = header.w16, header.w20
-        if itt != _NO_TAG:
+        if itt != NO_TAG:
             if self.open.get(itt, opcode) != opcode:
                 yield "task tag", f"the host uses tag {itt:#x} for a second request at a time"
             self.open[itt] = opcode
         elif opcode != Op.NOP_OUT or not header.byte0 & _IMMEDIATE:
             yield "task tag", f"a request with opcode {opcode:#x} has no tag, as only an immediate NOP-Out may"
-        if opcode == Op.NOP_OUT and ttt != _NO_TAG:
+        if opcode == Op.NOP_OUT and ttt != NO_TAG:
             if ttt not in self._pings:
                 yield "ping", f"the host answers a ping with tag {ttt:#x}, which is not open"
             self._pings.pop(ttt, None)
@@ -48,10 +48,10 @@ class Requests:
     def received(self, opcode: int, header: Header) -> str | None:
         """The array answers, or pings; what is wrong with that."""
         itt, ttt = header.w16, header.w20
-        if opcode == Op.NOP_IN and ttt != _NO_TAG:
+        if opcode == Op.NOP_IN and ttt != NO_TAG:
             self._pings[ttt] = None
         answer = _ANSWERS.get(opcode)
-        if answer is None or itt == _NO_TAG:
+        if answer is None or itt == NO_TAG:
             return None
         request, name = answer
         if self.open.pop(itt, None) == request:

@@ -13,13 +13,15 @@ from typing import Final, NamedTuple
 
 from google_crc32c import value as crc32c
 
-__all__ = ["Fields", "Header", "Op", "Scanner", "before"]
+__all__ = ["NO_TAG", "Fields", "Header", "Op", "Scanner", "before"]
 
 _BHS: Final = Struct(">BBBBI8sIIIIIIII")
 _BHS_BYTES: Final = 48
 _DIGEST_BYTES: Final = 4
 _LENGTH_MASK: Final = 0xFFFFFF
 _SERIAL_MASK: Final = 0xFFFFFFFF
+NO_TAG: Final = 0xFFFFFFFF
+"""The reserved task tag: there is no task (RFC 7143 11.2.1.8)."""
 
 
 def before(one: int, other: int) -> bool:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.check.wire.copies import OpenR2t, Task
-from harness.check.wire.scan import Header
+from harness.check.wire.scan import NO_TAG, Header
 from harness.check.wire.terms import Terms
 
 __all__ = ["Complaint", "began", "data_in_length", "data_out", "r2t"]
 
 Complaint = tuple[str, str]
 
-_NO_TAG: Final = 0xFFFFFFFF
+
 _FINAL: Final = 0x80
 
 
@@ -46,7 +46,7 @@ def data_out(task: Task, header: Header, terms: Terms) -> Iterator[Complaint]:
     ttt, offset, length = header.w20, header.w40, header.data_length
     final = bool(header.flags & _FINAL)
     yield from _segment(length, terms.target_segment)
-    if ttt == _NO_TAG:
+    if ttt == NO_TAG:
         yield from _unsolicited(task, offset, length, header.w36, final)
         return
     asked = None if task.r2ts is None else task.r2ts.get(ttt)
@@ -92,7 +92,7 @@ def r2t(task: Task, header: Header, terms: Terms) -> Iterator[Complaint]:
         yield "R2T", f"the array asks for {length} bytes at {offset} {whole}"
     if length > terms.max_burst:
         yield "burst length", f"an R2T for {length} bytes is more than MaxBurstLength"
-    if ttt == _NO_TAG:
+    if ttt == NO_TAG:
         yield "R2T", "its tag is the one that means none"
     if task.r2ts is None:
         task.r2ts = {}

@@ -40,7 +40,7 @@ def test_a_phase_has_the_figures_of_its_workload_and_lists_idle_paths_too(paths:
         "w2k3",
         disk,
         a_history(clock),
-        Journal(clock, Conservation(clock)),
+        Journal(clock, Conservation(clock, attempts_max=1)),
         clock.stream,
         SimLoop(),
     )
@@ -67,7 +67,7 @@ def test_a_path_that_left_during_the_phase_is_still_listed(paths: tuple[Path, Pa
         "w2k3",
         disk,
         a_history(clock),
-        Journal(clock, Conservation(clock)),
+        Journal(clock, Conservation(clock, attempts_max=1)),
         clock.stream,
         SimLoop(),
     )
@@ -87,7 +87,7 @@ def test_a_phase_that_took_no_time_has_no_rate(paths: tuple[Path, Path]) -> None
         "w2k3",
         HandDisk(),
         a_history(clock),
-        Journal(clock, Conservation(clock)),
+        Journal(clock, Conservation(clock, attempts_max=1)),
         clock.stream,
         SimLoop(),
     )

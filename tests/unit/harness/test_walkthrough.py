@@ -126,6 +126,12 @@ def test_the_verdict_names_failures_with_their_reason(scenario: Scenario, result
     assert "✗  registers  block 7 is stale" in text
 
 
+def test_what_cannot_be_judged_is_neither_right_nor_wrong(scenario: Scenario, result: Result) -> None:
+    text = in_a_pipe(scenario, replace(result, checks=(CheckVerdict("tcp", "unknown"), CheckVerdict("io", "pass"))))
+    assert "?  tcp" in text
+    assert "✗" not in text
+
+
 def test_text_of_others_is_never_markup(scenario: Scenario, result: Result) -> None:
     file = io.StringIO()
     narrator = RichNarrator(console_for(file))

@@ -26,7 +26,7 @@ class Bench:
         self.history = History(Ticks(lambda: self.loop.now_ns), 512)
         self.told: list[str] = []
         clock = Clock()
-        self.journal = Journal(lambda: self.loop.now_ns, Conservation(lambda: self.loop.now_ns))
+        self.journal = Journal(lambda: self.loop.now_ns, Conservation(lambda: self.loop.now_ns, attempts_max=1))
         self.journal.on_busy = lambda host: self.told.append("busy")
         self.journal.on_idle = lambda host: self.told.append("idle")
         self.journal.on_good = lambda host: self.told.append("good")

@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from harness.check.conservation import ATTEMPTS_MAX, Conservation
+from harness.check.conservation import Conservation
 from harness.issuing import Counts
 from harness.result import ExitCode
 from initiator_model.disk import IoResult, MpioDisk, Outcome
 from initiator_model.dispatch import Dispatcher
 from tests.support.runs import LOGINS, failed, run, two_paths, verdicts, workload
 
+ATTEMPTS_MAX = 64
+
 
 def rule(*, counts: Counts | None = None, under_way: int = 0, **ended: int) -> str:
-    conservation = Conservation(lambda: 0)
+    conservation = Conservation(lambda: 0, ATTEMPTS_MAX)
     if counts is not None:
         disk: Any = SimpleNamespace(outstanding=under_way)
         conservation.balance(counts, [disk])

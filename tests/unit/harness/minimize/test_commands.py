@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result as Ran
 from typer.testing import CliRunner
 
 from harness import cli
-from harness.load import load_scenario
+from harness.load import load_scenario, scenario_from
+from harness.minimize import minimize
+from harness.result import Result
+from harness.run import run_scenario
+from harness.scenario import Scenario
 from harness.toml_text import toml_text
 from tests.support.runs import LOGINS, SOURCES, Tables, two_paths, workload
 
@@ -75,3 +80,36 @@ def test_a_check_of_the_scenarios_own_is_a_failure_too(elsewhere: Path) -> None:
     ran = mpiolab("minimize", saved(two_paths(*LOGINS, workload(ios=64, iops=2000), expect)), "--out", "small.toml")
     assert ran.exit_code == 10, ran.stderr
     assert "share io" in ran.stdout
+
+
+def test_a_harness_that_fails_on_the_scenario_itself_does_not_pass_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise LookupError("a mistake of ours")
+
+    monkeypatch.setattr("harness.minimize.minimizer.run_scenario", broken)
+    ran = CliRunner().invoke(cli.app, ["minimize", str(GHOST)])
+    assert isinstance(ran.exception, LookupError)
+
+
+def test_candidates_on_which_the_harness_fails_are_passed_over_and_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = run_scenario
+
+    def broken(scenario: Scenario, **options: Any) -> Result:
+        if not any(step.do == "netstat" for step in scenario.steps):
+            raise LookupError("a mistake of ours")
+        return honest(scenario, **options)
+
+    monkeypatch.setattr("harness.minimize.trial.run_scenario", broken)
+    expect = {"do": "expect", "that": [{"check": "share", "phase": "io", "path": SOURCES[1], "min": 0.9}]}
+    steps = [*LOGINS, {"do": "netstat"}, workload(ios=64, iops=2000), expect]
+    ran = mpiolab("minimize", saved(two_paths(*steps)), "--out", "small.toml")
+    assert "candidates the harness itself failed" in ran.stdout
+    assert "netstat" in Path("small.toml").read_text()
+
+
+def test_operations_are_the_ios_of_the_run_not_the_lines_of_the_file() -> None:
+    """A workload that runs for a time has no count in its file."""
+    expect = {"do": "expect", "that": [{"check": "share", "phase": "io", "path": SOURCES[1], "min": 0.9}]}
+    timed = {**workload(), "duration": "200ms"}
+    found = minimize(scenario_from(two_paths(*LOGINS, timed, expect)), 1)
+    assert found.operations == found.result.io.submitted > 0
