@@ -71,7 +71,7 @@ class SimWorld:
         self._shared: dict[str, Shared] = {}
         self._capture = Capture(pcap, self._rates()) if pcap is not None else None
         if trace is not None:
-            self.network.observe(trace.segment)
+            self.network.observe_segments(trace.segment)
         if self._capture is not None:
             self.network.observe(self._capture)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any
 
 from google_crc32c import value as crc32c
 
-from sim.net.segment import SegmentRecord
+from sim.net.nic import Nic
+from sim.net.segment import SEQUENCE_MASK, Flow, Segment
 
 FLUSH_LINES = 1 << 10
 
@@ -27,15 +29,15 @@ class Trace:
         self.events = 0
         """What it has taken in: segments and events."""
 
-    def segment(self, record: SegmentRecord) -> None:
-        """A NIC took a segment."""
+    def segment(self, time_ns: int, nic: Nic, segment: Segment) -> None:
+        """A NIC took a segment: a `SegmentObserver`."""
         self.events += 1
-        time_ns, nic, _, _, src, dst, flags, seq, ack, window, payload = record[:11]
-        self._pending.append(
-            f"{time_ns} {nic} {src[0]}:{src[1]}>{dst[0]}:{dst[1]} {flags} {seq} {ack} {window} "
-            f"{len(payload)} {crc32c(payload) if payload else 0}\n"
+        payload, pending = segment.payload, self._pending
+        pending.append(
+            f"{time_ns} {nic.label} {_ends(segment.flow)} {segment.flags} {segment.seq & SEQUENCE_MASK} "
+            f"{segment.ack & SEQUENCE_MASK} {segment.window} {len(payload)} {crc32c(payload) if payload else 0}\n"
         )
-        if len(self._pending) > FLUSH_LINES:
+        if len(pending) > FLUSH_LINES:
             self._flush()
 
     def event(self, time_ns: int, kind: str, **what: Any) -> None:
@@ -51,3 +53,10 @@ class Trace:
     def _flush(self) -> None:
         self._hash.update("".join(self._pending).encode())
         self._pending.clear()
+
+
+@lru_cache(maxsize=1 << 12)
+def _ends(flow: Flow) -> str:
+    """A flow as its receiver sees it, in words."""
+    (to, to_port), (of, of_port) = flow
+    return f"{of}:{of_port}>{to}:{to_port}"

@@ -13,10 +13,11 @@ from typing import Final
 from initiator_model.requests import Completion, CompletionKind
 from initiator_model.tasks import Task, completion_of_data_in, completion_of_response
 from initiator_model.wire import Wire
-from iscsi.constants import RESERVED_TAG
+from iscsi.constants import BHS_LENGTH, RESERVED_TAG
 from iscsi.errors import LocalProtocolError, RemoteProtocolError
 from iscsi.lun import encode_lun
-from iscsi.pdu import R2T, DataIn, ScsiCommand, ScsiResponse, SnackRequest, maker
+from iscsi.pdu import R2T, DataIn, ScsiCommand, ScsiResponse, SnackRequest
+from iscsi.plain_command import DATA_IN_GOOD, RESPONSE_GOOD, SIMPLE_READ, pack_command, unpack_answer
 from iscsi.transfer import DataOutPlan, ReadBuffer, data_out_run
 
 __all__ = ["WAITING_MAX", "Commands"]
@@ -26,7 +27,7 @@ WAITING_MAX: Final = 16_384
 
 _COMPLETED: Final = CompletionKind.COMPLETED  # an enum's attribute is slow to look up
 _CDB_LENGTH: Final = 16
-_scsi_command: Final = maker(ScsiCommand)
+_U32: Final = 0xFFFF_FFFF
 _DATA_ACK: Final = 2  # SNACK type (11.16.1)
 
 
@@ -135,17 +136,15 @@ class Commands:
         tasks[tag] = task
         data_out = request.data_out
         if not data_out:
-            wire.send(
-                _scsi_command(
-                    lun=encode_lun(request.lun),
-                    itt=tag,
-                    edtl=request.read_length,
-                    cmd_sn=cmd_sn,
-                    exp_stat_sn=wire.status.exp_stat_sn,
-                    cdb=request.cdb,
-                    read=request.read_length > 0,
+            lun, length, cdb, exp_stat_sn = encode_lun(request.lun), request.read_length, request.cdb, wire.exp_stat_sn
+            if 0 < length <= _U32 and len(cdb) == _CDB_LENGTH:
+                wire.send_header(pack_command(SIMPLE_READ, 0, lun, tag, length, cmd_sn, exp_stat_sn, cdb))
+            else:
+                wire.send(
+                    ScsiCommand(
+                        lun=lun, itt=tag, edtl=length, cmd_sn=cmd_sn, exp_stat_sn=exp_stat_sn, cdb=cdb, read=length > 0
+                    )
                 )
-            )
             return
         plan = DataOutPlan.of(len(data_out), wire.params)
         wire.send(
@@ -177,6 +176,40 @@ class Commands:
             exp_stat_sn=wire.status.exp_stat_sn,
         ):
             wire.send(pdu)
+
+    def take_plain_answers(self, data: bytes) -> int:
+        """Complete what the answers that ``data`` begins with are about, without a PDU object; no digests are in use.
+
+        A plain answer has all of a read in one Data-In, or says GOOD of a write, and nothing is wrong with it. Returns
+        where the first other thing stands; `on_data_in` and `on_scsi_response` would have done the same.
+        """
+        wire, tasks = self._wire, self._tasks
+        numbering, status = wire.numbering, wire.status
+        longest = wire.params.max_recv_data_segment_length
+        position, end = 0, len(data)
+        while (first := position + BHS_LENGTH) <= end:
+            word, length, tag, stat_sn, exp_cmd_sn, max_cmd_sn, data_sn, offset = unpack_answer(data, position)
+            task = tasks.get(tag)
+            if task is None or stat_sn != status.exp_stat_sn:
+                break
+            expected = task.request.read_length
+            after = first + length
+            if word == DATA_IN_GOOD:
+                if length != expected or not length or length & 3 or length > longest or after > end:
+                    break
+                if data_sn or offset or task.reader is not None:
+                    break
+            elif word != RESPONSE_GOOD or length or expected:
+                break
+            numbering.update(exp_cmd_sn, max_cmd_sn)
+            status.exp_stat_sn = (stat_sn + 1) & _U32
+            del tasks[tag]
+            position = after
+            done = task.done
+            done(Completion(_COMPLETED, 0, b"", data[first:after]))
+            if not self.open:
+                break  # the connection may have ended
+        return position
 
     def on_data_in(self, pdu: DataIn) -> None:
         """Data of a read, with its status in the last PDU if the target likes."""

@@ -70,6 +70,7 @@ class InitiatorConnection:
         self._framer.max_data_segment_length = params.max_recv_data_segment_length
         self._framer.header_digest = params.header_digest
         self._framer.data_digest = params.data_digest
+        self._plain = not (params.header_digest or params.data_digest)
         self._wire = wire = Wire(login, cmd_sn)
         self._commands = commands = Commands(wire, max_pending)
         self._task_management = TaskManagement(wire, commands)
@@ -113,6 +114,14 @@ class InitiatorConnection:
         """Take bytes from TCP. Completions and events come by callback before this returns."""
         if self.state is not _LOGGED_IN and self.ended:
             return
+        if self._plain and not self._framer.buffered:
+            position = self._commands.take_plain_answers(data)
+            if position == len(data):
+                self._commands.start_waiting()
+                return
+            if self.ended:
+                return
+            data = data[position:]
         handlers = self._handlers
         try:
             for pdu in self._framer.receive(data):

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from google_crc32c import value as crc32c
+
 from iscsi.login_initiator import LoginDone
 from iscsi.pdu import Pdu, encode_buffers
+from iscsi.plain_command import pack_digest
 from iscsi.window import CommandNumbering, StatusNumbering
 
 __all__ = ["Wire"]
@@ -51,6 +54,12 @@ class Wire:
     def send(self, pdu: Pdu) -> None:
         """Put a PDU behind what waits to be written."""
         self._out += encode_buffers(pdu, self._header_digest, self._data_digest)
+
+    def send_header(self, header: bytes) -> None:
+        """The same for a PDU that is all in its header."""
+        if self._header_digest:
+            header += pack_digest(crc32c(header))
+        self._out.append(header)
 
     def take_output(self) -> list[bytes]:
         """The buffers to be written, in order; they are the caller's now."""

@@ -10,17 +10,23 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from iscsi.constants import Opcode
+from iscsi.constants import Opcode, TaskAttribute
 
 unpack_command: Final = Struct(">IIQIIII16s").unpack_from
 """(buffer, position) to: the first word, the lengths (11.2.1.5, 11.2.1.6), LUN, ITT, Expected Data Transfer Length,
 CmdSN, ExpStatSN, CDB."""
+
+pack_command: Final = Struct(">IIQIIII16s").pack
+"""The same fields to a header."""
 
 COMMAND_MASK: Final = 0x7FE00000
 """What the first word says of a command: I and opcode, then F, R and W; not the attribute, and nothing reserved."""
 
 READ_COMMAND: Final = int(Opcode.SCSI_COMMAND) << 24 | 0xC00000
 """A plain read's first word under that mask: F and R."""
+
+SIMPLE_READ: Final = READ_COMMAND | int(TaskAttribute.SIMPLE) << 16
+"""The whole first word of a plain read."""
 
 WRITE_COMMAND: Final = int(Opcode.SCSI_COMMAND) << 24 | 0xA00000
 """A plain write's: F and W."""
@@ -37,6 +43,10 @@ WRITE_BIT: Final = 0x20
 pack_answer: Final = Struct(">IIQIIIIIIII").pack
 """The header of an answer: the first word, DataSegmentLength, LUN, ITT, TTT or SNACK Tag, StatSN, ExpCmdSN, MaxCmdSN,
 DataSN or ExpDataSN, Buffer Offset or bidirectional residual, residual."""
+
+unpack_answer: Final = Struct(">II8xI4xIIIII4x").unpack_from
+"""(buffer, position) to what of it an initiator looks at: the first word, the lengths, ITT, StatSN, ExpCmdSN, MaxCmdSN,
+DataSN or ExpDataSN, Buffer Offset."""
 
 DATA_IN: Final = int(Opcode.DATA_IN) << 24
 """The first word of a Data-In PDU in the middle of a burst."""

@@ -229,7 +229,7 @@ class SimLoop(NetworkedLoop):
             asyncio._set_running_loop(None)
 
     def _run(self) -> None:
-        env, ready, queue = self.env, self._ready, self.env._queue
+        env, ready, queue, failures = self.env, self._ready, self.env._queue, self._failures
         instant_ns, batches = env._now, 0
         while True:
             if ready:
@@ -240,15 +240,19 @@ class SimLoop(NetworkedLoop):
                 del handle  # it may be all that keeps a failed task from reporting
             elif queue:
                 # SimPy's step() written out, four times for every read. What stops Environment.run has no place here.
-                env._now, _, _, event = heappop(queue)  # type: ignore[assignment]
-                callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
-                for callback in callbacks:
-                    callback(event)
-                if not event._ok:
-                    env.raise_unless_defused(event)
+                while True:
+                    env._now, _, _, event = heappop(queue)  # type: ignore[assignment]
+                    callbacks = event.callbacks
+                    event.callbacks = None  # type: ignore[assignment]
+                    for callback in callbacks:
+                        callback(event)
+                    if not event._ok:
+                        env.raise_unless_defused(event)
+                    if ready or failures or self._stopping or not queue:
+                        break
             else:
                 raise SimDeadlock(env._now, tuple(task.get_name() for task in self.pending_tasks()))
-            if self._failures:
+            if failures:
                 self._raise_failure()
             if self._stopping:
                 return

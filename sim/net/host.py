@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Protocol
 
@@ -102,12 +103,11 @@ class Host:
         That of the first interface whose subnet covers it; an interface without carrier is passed over where the
         operating system notices (`media_sense`). Raises OSError (ENETUNREACH) when there is none.
         """
-        remote = IPv4Address(remote_ip)
         for nic in self.nics.values():
             if not nic.carrier and self.tcp_profile.media_sense:
                 continue
             for ip in nic.addresses:
-                if remote in IPv4Network((ip, nic.prefix_length), strict=False):
+                if _covers(ip, nic.prefix_length, remote_ip):
                     return ip
         raise OSError(errno.ENETUNREACH, f"Network is unreachable: {self.name} has no interface towards {remote_ip}")
 
@@ -149,7 +149,7 @@ class Host:
             raise OSError(errno.EADDRNOTAVAIL, f"Cannot assign requested address: {self.name} has no {ip} now")
         if self.tcp_profile.media_sense and not nic.carrier:
             raise OSError(errno.ENETUNREACH, f"Network is unreachable: {nic.label} has no carrier")
-        if IPv4Address(remote[0]) not in IPv4Network((ip, nic.prefix_length), strict=False):
+        if not _covers(ip, nic.prefix_length, remote[0]):
             raise OSError(
                 errno.ENETUNREACH, f"Network is unreachable: {ip}/{nic.prefix_length} does not reach {remote[0]}"
             )
@@ -303,3 +303,9 @@ class Host:
         """Come back with an empty memory: former connections get an RST, ephemeral ports start over."""
         self.up = True
         self._next_port = self.tcp_profile.first_port
+
+
+@lru_cache(maxsize=1 << 10)
+def _covers(ip: str, prefix_length: int, other: str) -> bool:
+    """Whether the subnet of an address has another one in it."""
+    return IPv4Address(other) in IPv4Network((ip, prefix_length), strict=False)

@@ -14,7 +14,7 @@ from sim.loop import SimLoop
 from sim.loop_network import ProtocolFactory
 from sim.net.host import Host
 from sim.net.listener import SimServer
-from sim.net.nic import Nic
+from sim.net.nic import Nic, SegmentObserver
 from sim.net.segment import Address, SegmentRecord
 from sim.net.switch import Switch
 from sim.net.tcp_profiles import TcpProfile, profile
@@ -37,7 +37,7 @@ class Network:
         self.hosts: dict[str, Host] = {}
         self.streams: StreamObserver | None = None
         """Who watches the sockets; to be set before there are any."""
-        self._observers: list[Callable[[SegmentRecord], None]] = []
+        self._observers: list[SegmentObserver] = []
         self._nic_count = 0
         loop.network = self
 
@@ -70,6 +70,10 @@ class Network:
 
     def observe(self, observer: Callable[[SegmentRecord], None]) -> None:
         """Call `observer` with a record of every segment as it leaves a NIC. Observers look; they change nothing."""
+        self._observers.append(lambda now_ns, nic, segment: observer(nic.record(now_ns, segment)))
+
+    def observe_segments(self, observer: SegmentObserver) -> None:
+        """The same with the segment itself, for who needs little of it: a record costs more than most want to know."""
         self._observers.append(observer)
 
     def owner_of(self, ip: str) -> Host:

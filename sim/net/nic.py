@@ -48,7 +48,7 @@ class Nic:
         offload: bool,
         mtu: int,
         switch: Switch,
-        observers: list[Callable[[SegmentRecord], None]],
+        observers: list[SegmentObserver],
     ) -> None:
         self.host = host
         self.name = name
@@ -188,10 +188,8 @@ class Nic:
         """Put `segment` on the cable towards the switch."""
         env = self._env
         now = env._now
-        if self._observers:
-            record = self._record(now, segment)
-            for observer in self._observers:
-                observer(record)
+        for observer in self._observers:
+            observer(now, self, segment)
         egress = self._ports.get(segment.flow[0][0])
         if egress is None:
             return  # no one answers for the address
@@ -249,7 +247,8 @@ class Nic:
         if self.inward is None or self.inward.lets_through(segment, self._arrive):
             self.host.receive(segment)
 
-    def _record(self, now_ns: int, segment: Segment) -> SegmentRecord:
+    def record(self, now_ns: int, segment: Segment) -> SegmentRecord:
+        """What a capture wants to know of a segment that this NIC takes now."""
         dst, src = segment.flow
         timestamps = segment.timestamps
         if timestamps is not None:
@@ -257,7 +256,7 @@ class Nic:
         sack = segment.sack
         if sack:
             sack = tuple((start & SEQUENCE_MASK, end & SEQUENCE_MASK) for start, end in sack)
-        fields = (
+        return SegmentRecord(
             now_ns,
             self.label,
             self.mac,
@@ -275,4 +274,7 @@ class Nic:
             segment.options,
             timestamps,
         )
-        return tuple.__new__(SegmentRecord, fields)  # one for each segment: half the price of the constructor
+
+
+SegmentObserver = Callable[[int, Nic, Segment], None]
+"""Told of every segment at the moment its NIC takes it: the time in ns, the NIC, the segment. It looks, no more."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sim.env import Call
 from sim.net.tcp import NEVER_NS, TcpEndpoint, TcpState
+from sim.net.tcp_send import LONGEST_BURST_BYTES
 
 if TYPE_CHECKING:
     from sim.net.host import Host
@@ -122,6 +123,8 @@ class TcpSocket:
 
     def write_all(self, buffers: list[bytes]) -> None:
         """Send the buffers in a row, sharing frames."""
+        if len(buffers) > 1 and sum(map(len, buffers)) <= LONGEST_BURST_BYTES:
+            buffers = [b"".join(buffers)]  # most likely one burst, and then everyone has it as this object
         if self._watch is not None:
             self._watch.written(buffers)
         self.endpoint.write_all(self._env._now, buffers)

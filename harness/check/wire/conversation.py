@@ -209,10 +209,20 @@ class Conversation:
             self._exp_cmd_sn, self._max_cmd_sn = exp, most
         else:
             self._window(exp, most)
+        task = self.tasks.get(itt)
+        if (
+            flags == _LAST_DATA
+            and task is not None
+            and lengths == task.edtl <= self._plain_read
+            and stat_sn == self._next_stat_sn
+            and not (data_sn or offset or task.data_sn or task.moved or task.burst or status or task.r2ts)
+        ):  # what the rest comes to for a read that is answered by one PDU, as most are
+            self._next_stat_sn = (stat_sn + 1) & NO_TAG
+            self._ended_good(itt, task)
+            return
         with_status = flags & _STATUS_WITH_DATA
         if with_status:
             self._status(stat_sn, True)
-        task = self.tasks.get(itt)
         if task is None:
             self._stray(itt, "Data-In")
             return
@@ -332,13 +342,9 @@ class Conversation:
         if not status:
             if task.moved != task.edtl or flags & (_UNDERFLOW | _OVERFLOW) or task.r2ts:
                 self._count_data(task, flags, residual)
-            attentions = self.attentions
-            if attentions is not None and attentions.settled != task.lun:
-                missed = attentions.forgotten(task.lun, task.opcode, task.sent)
-                if missed is not None:
-                    what = f"{self.where}: {missed} ended GOOD without a unit attention"
-                    self._watch.attentions.add("forgotten", what)
-        elif status == _CHECK_CONDITION:
+            self._ended_good(itt, task)
+            return
+        if status == _CHECK_CONDITION:
             key = sense_key(sense)
             if key is None:
                 self._broken("sense data", "a command ended CHECK CONDITION and carries no sense data")
@@ -346,7 +352,16 @@ class Conversation:
                 self._watch.marks.hit(Mark.UNIT_ATTENTION)
                 if self.attentions is not None:
                     self.attentions.given(task.lun, self._ticks.next())
-        self._end(itt, task, not status)
+        self._end(itt, task, False)
+
+    def _ended_good(self, itt: int, task: Task) -> None:
+        attentions = self.attentions
+        if attentions is not None and attentions.settled != task.lun:
+            missed = attentions.forgotten(task.lun, task.opcode, task.sent)
+            if missed is not None:
+                what = f"{self.where}: {missed} ended GOOD without a unit attention"
+                self._watch.attentions.add("forgotten", what)
+        self._end(itt, task, True)
 
     def _count_data(self, task: Task, flags: int, residual: int) -> None:
         short = residual if flags & _UNDERFLOW else 0

@@ -136,20 +136,25 @@ class Scanner:
             data = self._buffer + data
             end = len(data)
             self._buffer = b""
-        unpack, shown_of, handlers = _BHS.unpack_from, SHOWN_BYTES.get, self._handlers
-        while end - position >= _BHS_BYTES:
+        unpack, handlers, last = _BHS.unpack_from, self._handlers, end - _BHS_BYTES
+        header_digest, data_digest = self._header_digest, self._data_digest
+        while position <= last:
             fields: Fields = unpack(data, position)
             lengths = fields[4]
             opcode = fields[0] & 0x3F
-            first = position + _BHS_BYTES + (lengths >> 24) * 4 + self._header_digest
-            length = lengths & _LENGTH_MASK
-            shown = shown_of(opcode, 0)
-            if length < shown:
-                shown = length
-            following = first + (length + 3 & ~3)
-            if self._header_digest or self._data_digest:
+            first = following = position + _BHS_BYTES + header_digest
+            if lengths:
+                first += (lengths >> 24) * 4
+                length = lengths & _LENGTH_MASK
+                following = first + (length + 3 & ~3)
                 if length:
-                    following += self._data_digest
+                    following += data_digest
+                shown = SHOWN_BYTES.get(opcode, 0)
+                if length < shown:
+                    shown = length
+            else:
+                shown = 0
+            if header_digest or data_digest:
                 if end < following:
                     break
                 self._verify(opcode, data[position:first], data[first:following])
