@@ -1,6 +1,6 @@
 """The rules of logins and redirects, over all connections of a run (RFC 7143 6.3.5, 11.13.5; FACTS A.3).
 
-a login is redirected at most so often, and only to a portal of the array
+a login is redirected at most so often, and only inside the group: to a portal, or by one back to the group address
 nothing but logins and discovery goes through the group address
 a login begins at the portal the user chose, unless that one has moved for good (0x0102)
 when the redirect led nowhere, the next attempt begins there again
@@ -80,7 +80,8 @@ class Logins:
         self.attempted(conversation)
         chain = self._chains[_nexus(conversation)]
         address = _host_of(to)
-        if address not in self._portals and address not in self._dead:
+        back = address == self._group != _address(conversation.remote)  # as a portal does that is drained
+        if address not in self._portals and address not in self._dead and not back:
             self._findings.add("group", f"{conversation.where}: redirected to {to}, which is no portal of the array")
         chain.hops += 1
         chain.next = address

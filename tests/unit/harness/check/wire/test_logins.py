@@ -87,6 +87,21 @@ def test_a_redirect_out_of_the_group() -> None:
     assert it.found == ["logins: group"]
 
 
+def test_a_portal_may_send_a_login_back_to_the_group_address() -> None:
+    it = story()
+    it.moved(GROUP, PORTAL)
+    it.moved(PORTAL, GROUP)
+    it.moved(GROUP, OTHER)
+    it.let_in(OTHER)
+    assert it.found == []
+
+
+def test_the_group_address_may_not_send_it_to_itself() -> None:
+    it = story()
+    it.moved(GROUP, GROUP)
+    assert it.found == ["logins: group"]
+
+
 def test_a_session_at_the_group_address() -> None:
     it = story()
     it.let_in(GROUP)
