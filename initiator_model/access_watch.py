@@ -7,7 +7,8 @@ another portal, and the states again when a command meets one of these:
     6/2A/06, 6/2A/07      asymmetric access state changed; an implicit transition failed
     2/04/0A, 0B, 0C       in transition; standby; unavailable
 
-While a group is in transition the question is repeated every second. Where the array leaves it to its hosts (explicit
+While a group is in transition the question is repeated every second, and so it is when no path answers it and none
+serves, for then no command will raise a doubt again. Where the array leaves it to its hosts (explicit
 TPGS) and no optimized path works, a DSM that follows the array sends SET TARGET PORT GROUPS for the group of the first
 path that does; when the array refuses, things stay as they are.
 
@@ -101,13 +102,19 @@ class AccessWatch:
     async def _ask(self, claimed: ClaimedDisk) -> None:
         while not claimed.disk.gone:
             groups = await self._ask_on_any_way(claimed)
-            if groups is None or claimed.disk.gone:
+            if claimed.disk.gone:
                 return
-            self._tell(claimed, groups)
-            if all(group.state is not AccessState.TRANSITIONING for group in groups.groups):
-                await self._take_over(claimed, groups)
-                return
+            if groups is not None:
+                self._tell(claimed, groups)
+                if all(group.state is not AccessState.TRANSITIONING for group in groups.groups):
+                    await self._take_over(claimed, groups)
+                    return
+            elif claimed.disk.dsm.has_active or not self._has_a_way(claimed):
+                return  # commands go on, or a session that comes back will ask
             await asyncio.sleep(_ASK_AGAIN_S)
+
+    def _has_a_way(self, claimed: ClaimedDisk) -> bool:
+        return any(path.works and self._submit(claimed, path) is not None for path in claimed.disk.dsm.paths)
 
     async def _ask_on_any_way(self, claimed: ClaimedDisk) -> PortGroups | None:
         """What the first path that answers says: working ones are asked first. None when none does."""

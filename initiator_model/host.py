@@ -107,7 +107,7 @@ class IscsiHost:
                 note=lambda text: self.observer.on_note(self, text),
             )
         self._verifier: PathVerifier | PathChecker = (
-            PathVerifier(profile.timers, lambda: self._sessions, self._claims.access.doubt)
+            PathVerifier(profile.timers, lambda: self._sessions, self._claims.access.doubt, self._claims.verified)
             if profile.timers.session_restores_path
             else PathChecker(profile.timers, self._claims.access.doubt, self._claims.readmit)
         )

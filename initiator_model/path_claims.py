@@ -132,14 +132,22 @@ class PathClaims:
         if not self._profile.timers.session_restores_path:
             return
         why = f"session is back: {owner.session.local} -> {owner.session.remote}"
-        for index, (claimed, path) in enumerate(owner.paths):
-            if claimed.disk.gone:
-                known = self._known(owner, claimed.facts) or self._new_disk(owner, claimed.facts)
-                fresh = self._path(owner, claimed.facts.identity, path.scsi_address, path.can_be_active)
-                owner.paths[index] = (known, fresh)
-                known.disk.add_path(fresh, owner.session)
-            else:
-                claimed.disk.path_recovered(path, why)
+        for claimed, path in list(owner.paths):
+            self._restore(owner, claimed, path, why)
+
+    def verified(self, owner: HostSession, claimed: ClaimedDisk, path: Path) -> None:
+        """A path that had failed works, though its session never was given up. Its disk may be gone meanwhile."""
+        self._restore(owner, claimed, path, "path verified")
+        self.access.session_came(owner)
+
+    def _restore(self, owner: HostSession, claimed: ClaimedDisk, path: Path, why: str) -> None:
+        if not claimed.disk.gone:
+            claimed.disk.path_recovered(path, why)
+            return
+        known = self._known(owner, claimed.facts) or self._new_disk(owner, claimed.facts)
+        fresh = self._path(owner, claimed.facts.identity, path.scsi_address, path.can_be_active)
+        owner.paths[owner.paths.index((claimed, path))] = (known, fresh)
+        known.disk.add_path(fresh, owner.session)
 
     def moved(self, owner: HostSession) -> None:
         """The session has a new connection: its paths have new ends."""

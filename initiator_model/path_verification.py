@@ -2,6 +2,7 @@
 
 A path can be failed while its session is fine: the DSM took an error for the path's. Nothing of the session's would
 ever bring it back, so MPIO tries such paths every recovery interval (PathRecoveryInterval, or twice PDORemovePeriod).
+A path whose disk was removed meanwhile, for want of any path, makes it anew (unverified).
 With PathVerifyEnabled the working paths are asked too, every PathVerificationPeriod, so that a dead one is found
 before a request finds it.
 """
@@ -26,13 +27,18 @@ class PathVerifier:
     """Verifies the paths of one host.
 
     ``sessions`` are asked for whenever the working paths are due; ``refresh`` has the states of an asymmetric disk's
-    port groups looked at.
+    port groups looked at; ``recovered`` hears that a failed path works.
     """
 
     def __init__(
-        self, timers: Timers, sessions: Callable[[], Sequence[HostSession]], refresh: Callable[[ClaimedDisk], None]
+        self,
+        timers: Timers,
+        sessions: Callable[[], Sequence[HostSession]],
+        refresh: Callable[[ClaimedDisk], None],
+        recovered: Callable[[HostSession, ClaimedDisk, Path], None],
     ) -> None:
         self._refresh = refresh
+        self._recovered = recovered
         self._recovering: list[Path] = []
         self._period_s = timers.check_ns / SECOND_NS if timers.check_ns else None
         self._recovery_s = timers.recovery_ns / SECOND_NS
@@ -70,14 +76,17 @@ class PathVerifier:
         session = owner.session
         while True:
             await asyncio.sleep(self._recovery_s)
-            if path.state is not PathState.FAILED or disk.disk.gone:
+            if not self._is_failed(owner, disk, path):
                 return
             if session.state is not SessionState.LOGGED_IN:
                 continue  # it may come back in time, and then nobody else would bring the path back
-            if await session.path_check(session.submit) is None and path.state is PathState.FAILED:
-                disk.disk.path_recovered(path, "path verified")
-                self._ask(disk)
+            if await session.path_check(session.submit) is None and self._is_failed(owner, disk, path):
+                self._recovered(owner, disk, path)
                 return
+
+    def _is_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> bool:
+        """Still, and nothing else has taken its place: a session that was given up and is back has new paths."""
+        return path.state is PathState.FAILED and (disk, path) in owner.paths
 
     async def _verify_all(self, period_s: float) -> None:
         while True:
