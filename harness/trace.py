@@ -57,6 +57,6 @@ class Trace:
 
 @lru_cache(maxsize=1 << 12)
 def _ends(flow: Flow) -> str:
-    """A flow as its receiver sees it, in words."""
+    """Sender and receiver; a flow names the receiver first."""
     (to, to_port), (of, of_port) = flow
     return f"{of}:{of_port}>{to}:{to_port}"

@@ -7,10 +7,10 @@ another portal, and the states again when a command meets one of these:
     6/2A/06, 6/2A/07      asymmetric access state changed; an implicit transition failed
     2/04/0A, 0B, 0C       in transition; standby; unavailable
 
-While a group is in transition the question is repeated every second, and so it is when no path answers it and none
-serves, for then no command will raise a doubt again. Where the array leaves it to its hosts (explicit
-TPGS) and no optimized path works, a DSM that follows the array sends SET TARGET PORT GROUPS for the group of the first
-path that does; when the array refuses, things stay as they are.
+While a group is in transition the question is repeated every second, and so it is while no path serves and the array
+does not answer, or changes states by itself: no command will raise a doubt then (the second is unverified). Where the
+array leaves it to its hosts (explicit TPGS) and no optimized path works, a DSM that follows the array sends SET TARGET
+PORT GROUPS for the group of the first path that does; when the array refuses, things stay as they are.
 
 Two hosts that do so, and see one controller each, would pass the volume to and fro with every command, for each change
 is a unit attention for the other one. So a group that this host asked for, and that was made another's soon after, is
@@ -100,33 +100,43 @@ class AccessWatch:
                     break
 
     async def _ask(self, claimed: ClaimedDisk) -> None:
+        told = ""
         while not claimed.disk.gone:
-            groups = await self._ask_on_any_way(claimed)
+            groups, complaint = await self._ask_on_any_way(claimed)
             if claimed.disk.gone:
                 return
+            if complaint and complaint != told:
+                self._note(complaint)
+            told = complaint
+            moving = False
             if groups is not None:
                 self._tell(claimed, groups)
-                if all(group.state is not AccessState.TRANSITIONING for group in groups.groups):
+                moving = any(group.state is AccessState.TRANSITIONING for group in groups.groups)
+                if not moving:
                     await self._take_over(claimed, groups)
-                    return
-            elif claimed.disk.dsm.has_active or not self._has_a_way(claimed):
-                return  # commands go on, or a session that comes back will ask
+            serves = claimed.disk.dsm.has_active or not self._has_a_way(claimed)
+            if not moving and (serves or (groups is not None and self._is_explicit(claimed))):
+                return  # the next command will show it, a session that comes back, or the other host
             await asyncio.sleep(_ASK_AGAIN_S)
 
     def _has_a_way(self, claimed: ClaimedDisk) -> bool:
         return any(path.works and self._submit(claimed, path) is not None for path in claimed.disk.dsm.paths)
 
-    async def _ask_on_any_way(self, claimed: ClaimedDisk) -> PortGroups | None:
-        """What the first path that answers says: working ones are asked first. None when none does."""
+    def _is_explicit(self, claimed: ClaimedDisk) -> bool:
+        return bool(claimed.facts.inquiry.tpgs & _EXPLICIT) and claimed.disk.dsm.follows_access
+
+    async def _ask_on_any_way(self, claimed: ClaimedDisk) -> tuple[PortGroups | None, str]:
+        """What the first path that answers says: working ones are asked first. None when none does, and why."""
+        complaint = ""
         for path in sorted(claimed.disk.dsm.paths, key=lambda path: not path.works):
             submit = self._submit(claimed, path)
             if submit is None:
                 continue
             try:
-                return await ask(submit, claimed.facts.lun)
+                return await ask(submit, claimed.facts.lun), ""
             except (CommandFailed, ValueError) as error:
-                self._note(str(error))
-        return None
+                complaint = str(error)
+        return None, complaint
 
     def _tell(self, claimed: ClaimedDisk, groups: PortGroups) -> None:
         by_number = {group.number: group for group in groups.groups}
@@ -141,8 +151,11 @@ class AccessWatch:
         """Ask the array for an optimized path if there is none and it takes requests."""
         dsm = claimed.disk.dsm
         works = [path for path in dsm.paths if path.works]
-        explicit = claimed.facts.inquiry.tpgs & _EXPLICIT and dsm.follows_access
-        if not explicit or not works or any(path.access is AccessState.ACTIVE_OPTIMIZED for path in works):
+        if (
+            not self._is_explicit(claimed)
+            or not works
+            or any(path.access is AccessState.ACTIVE_OPTIMIZED for path in works)
+        ):
             return
         heir = works[0]
         submit = self._submit(claimed, heir)

@@ -180,7 +180,7 @@ class Commands:
     def take_plain_answers(self, data: bytes) -> int:
         """Complete what the answers that ``data`` begins with are about, without a PDU object; no digests are in use.
 
-        A plain answer has all of a read in one Data-In, or says GOOD of a write, and nothing is wrong with it. Returns
+        A plain answer has all of a read in one Data-In, or says GOOD of a command that reads nothing. Returns
         where the first other thing stands; `on_data_in` and `on_scsi_response` would have done the same.
         """
         wire, tasks = self._wire, self._tasks

@@ -109,9 +109,7 @@ class PathClaims:
         session.path_check = partial(self._check, owner, units)
         session.identity_check = partial(units_are_the_same, units)
         for unit in units:
-            claimed = self._known(owner, unit) or self._new_disk(owner, unit)
-            if len(claimed.disk.dsm.paths) >= MAX_PATHS:
-                raise InitiatorError(f"MPIO Disk{claimed.number} has its paths: a disk has at most {MAX_PATHS} paths")
+            claimed = self._disk_for(owner, unit)
             address = ScsiAddress(ADAPTER_PORT, 0, owner.number, unit.lun)
             path = self._path(owner, unit.identity, address, not unit.standby)
             owner.paths.append((claimed, path))
@@ -135,19 +133,32 @@ class PathClaims:
         for claimed, path in list(owner.paths):
             self._restore(owner, claimed, path, why)
 
-    def verified(self, owner: HostSession, claimed: ClaimedDisk, path: Path) -> None:
-        """A path that had failed works, though its session never was given up. Its disk may be gone meanwhile."""
-        self._restore(owner, claimed, path, "path verified")
-        self.access.session_came(owner)
+    def verified(self, owner: HostSession, claimed: ClaimedDisk, path: Path) -> bool:
+        """A path that had failed works, though its session never was given up; whether it is in use again.
 
-    def _restore(self, owner: HostSession, claimed: ClaimedDisk, path: Path, why: str) -> None:
+        Its disk may be gone meanwhile.
+        """
+        was_gone = claimed.disk.gone
+        restored = self._restore(owner, claimed, path, "path verified")
+        if was_gone:
+            self.access.session_came(owner)
+        elif claimed.facts.inquiry.tpgs:
+            self.access.doubt(claimed)
+        return restored
+
+    def _restore(self, owner: HostSession, claimed: ClaimedDisk, path: Path, why: str) -> bool:
         if not claimed.disk.gone:
             claimed.disk.path_recovered(path, why)
-            return
-        known = self._known(owner, claimed.facts) or self._new_disk(owner, claimed.facts)
+            return True
+        try:
+            known = self._disk_for(owner, claimed.facts)
+        except InitiatorError as error:
+            self._on_note(f"{path.label} is no path to a disk again: {error}")
+            return False
         fresh = self._path(owner, claimed.facts.identity, path.scsi_address, path.can_be_active)
         owner.paths[owner.paths.index((claimed, path))] = (known, fresh)
         known.disk.add_path(fresh, owner.session)
+        return True
 
     def moved(self, owner: HostSession) -> None:
         """The session has a new connection: its paths have new ends."""
@@ -176,6 +187,13 @@ class PathClaims:
         for claimed in self.disks:
             claimed.disk.remove(why)
         self._owners.clear()
+
+    def _disk_for(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk:
+        """The disk that a path to this unit is added to. Raises InitiatorError when none takes it."""
+        claimed = self._known(owner, unit) or self._new_disk(owner, unit)
+        if len(claimed.disk.dsm.paths) >= MAX_PATHS:
+            raise InitiatorError(f"MPIO Disk{claimed.number} has its paths: a disk has at most {MAX_PATHS} paths")
+        return claimed
 
     def _known(self, owner: HostSession, unit: LogicalUnitFacts) -> ClaimedDisk | None:
         """The disk this unit is, if MPIO may combine them: the box was checked, and the unit says who it is."""

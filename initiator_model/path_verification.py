@@ -27,7 +27,8 @@ class PathVerifier:
     """Verifies the paths of one host.
 
     ``sessions`` are asked for whenever the working paths are due; ``refresh`` has the states of an asymmetric disk's
-    port groups looked at; ``recovered`` hears that a failed path works.
+    port groups looked at; ``recovered`` hears that a failed path works, and says whether
+    it is in use again.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class PathVerifier:
         timers: Timers,
         sessions: Callable[[], Sequence[HostSession]],
         refresh: Callable[[ClaimedDisk], None],
-        recovered: Callable[[HostSession, ClaimedDisk, Path], None],
+        recovered: Callable[[HostSession, ClaimedDisk, Path], bool],
     ) -> None:
         self._refresh = refresh
         self._recovered = recovered
@@ -76,17 +77,19 @@ class PathVerifier:
         session = owner.session
         while True:
             await asyncio.sleep(self._recovery_s)
-            if not self._is_failed(owner, disk, path):
+            if not self._is_due(owner, disk, path):
                 return
-            if session.state is not SessionState.LOGGED_IN:
-                continue  # it may come back in time, and then nobody else would bring the path back
-            if await session.path_check(session.submit) is None and self._is_failed(owner, disk, path):
-                self._recovered(owner, disk, path)
-                return
+            if session.state is SessionState.LOGGED_IN and await session.path_check(session.submit) is None:
+                well = session.state is SessionState.LOGGED_IN and self._is_due(owner, disk, path)
+                if well and self._recovered(owner, disk, path):
+                    return
 
-    def _is_failed(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> bool:
-        """Still, and nothing else has taken its place: a session that was given up and is back has new paths."""
-        return path.state is PathState.FAILED and (disk, path) in owner.paths
+    def _is_due(self, owner: HostSession, disk: ClaimedDisk, path: Path) -> bool:
+        """Whether it is for the verifier to bring the path back: it is failed, and the session's, and that one is well
+        or may return in time; one that was given up brings its paths back itself.
+        """
+        failed = path.state is PathState.FAILED and (disk, path) in owner.paths
+        return failed and owner.session.state in _COMES_BACK_UNTOLD
 
     async def _verify_all(self, period_s: float) -> None:
         while True:

@@ -60,7 +60,7 @@ def _pdu(cls: type[C]) -> type[C]:
 def maker(kind: type[C]) -> type[C]:
     """The constructor of ``kind`` without the class: to call a class with keywords costs twice what the PDU does.
 
-    For the two PDUs of every read.
+    For a PDU that is made very often.
     """
     return cast("type[C]", MethodType(kind.__new__, kind))
 

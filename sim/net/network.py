@@ -73,7 +73,7 @@ class Network:
         self._observers.append(lambda now_ns, nic, segment: observer(nic.record(now_ns, segment)))
 
     def observe_segments(self, observer: SegmentObserver) -> None:
-        """The same with the segment itself, for who needs little of it: a record costs more than most want to know."""
+        """The same with the segment itself, for an observer that needs little of it: making a record is costly."""
         self._observers.append(observer)
 
     def owner_of(self, ip: str) -> Host:

@@ -124,7 +124,7 @@ class TcpSocket:
     def write_all(self, buffers: list[bytes]) -> None:
         """Send the buffers in a row, sharing frames."""
         if len(buffers) > 1 and sum(map(len, buffers)) <= LONGEST_BURST_BYTES:
-            buffers = [b"".join(buffers)]  # most likely one burst, and then everyone has it as this object
+            buffers = [b"".join(buffers)]  # where it is one burst, everyone has it as this object
         if self._watch is not None:
             self._watch.written(buffers)
         self.endpoint.write_all(self._env._now, buffers)

@@ -136,7 +136,7 @@ class SimTransport(asyncio.Transport):
             self._pause_protocol()
 
     def writelines(self, list_of_data: Iterable[Data]) -> None:
-        """Send the buffers in a row: small ones share frames, large ones are not joined."""
+        """Send the buffers in a row; they share frames."""
         buffers = list(map(bytes, list_of_data))  # of a `bytes`, bytes() is itself
         if self._finished:
             raise RuntimeError("Cannot call writelines() after write_eof()")

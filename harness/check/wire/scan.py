@@ -166,6 +166,7 @@ class Scanner:
                 handler(fields, data[first : first + shown] if shown else b"")
             else:
                 self._others(opcode, fields, data[first : first + shown])
+                header_digest, data_digest = self._header_digest, self._data_digest  # a login may have agreed on them
         if position < end:
             self._buffer = data[position:]
             self._skip = 0

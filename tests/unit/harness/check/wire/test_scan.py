@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.check.wire.scan import SHOWN_BYTES, Header, Scanner
-from iscsi.pdu import DataIn, Pdu, ScsiCommand, encode
+from harness.check.wire.scan import SHOWN_BYTES, Header, Op, Scanner
+from iscsi.pdu import DataIn, LoginResponse, NopIn, Pdu, ScsiCommand, encode
 from tests.support.pdus import pdus
 
 Seen = tuple[int, int, bytes]
@@ -82,3 +82,20 @@ def test_one_bit_in_data_padding_or_digest_breaks_the_data_digest(at: int, bit: 
     whole = bytearray(encode(DataIn(itt=5, data=b"dat"), data_digest=True))
     whole[48 + at] ^= 1 << bit
     assert scanned([bytes(whole)], False, True)[1] == ["the data digest of a PDU with opcode 0x25 is wrong"]
+
+
+def test_what_comes_behind_a_login_in_one_piece_has_the_digests_it_agreed_on() -> None:
+    seen: list[int] = []
+    wrong: list[str] = []
+
+    def other(opcode: int, fields: Any, data: bytes) -> None:
+        seen.append(opcode)
+        if opcode == Op.LOGIN_RESPONSE:
+            scanner.agree(True, True, lambda rule, what: wrong.append(what))
+
+    scanner = Scanner({}, other)
+    damaged = bytearray(encode(NopIn(ttt=1), True, True))
+    damaged[-1] ^= 1
+    scanner.feed(encode(LoginResponse()) + encode(NopIn(ttt=1), True, True) + damaged)
+    assert seen == [Op.LOGIN_RESPONSE, Op.NOP_IN, Op.NOP_IN]
+    assert len(wrong) == 1
