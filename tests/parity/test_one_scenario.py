@@ -17,6 +17,7 @@ from harness.load import load_scenario, scenario_from
 from harness.narration import QuietNarrator
 from harness.result import Net
 from harness.run import run_scenario
+from initiator_model.commands import Commands
 from initiator_model.disk import MpioDisk
 from initiator_model.logical_io import Done, IoResult, LogicalIo
 from iscsi.framer import Framer
@@ -50,9 +51,10 @@ class Recorder:
             return submit_write(disk, lba, data, self._told("write", lba, len(data), done))
 
         patch.setattr(Framer, "receive", recorded_receive)
-        # What arrives whole the target answers past the framer, and whether it does is TCP's affair.
+        # What arrives whole both ends take past the framer, and whether it does is TCP's affair.
         for name in ("answer_plain_reads", "answer_plain_writes"):
             patch.setattr(f"target.connection.{name}", lambda connection, buffer, output: 0)
+        patch.setattr(Commands, "take_plain_answers", lambda commands, data: 0)
         patch.setattr(MpioDisk, "submit_read", recorded_read)
         patch.setattr(MpioDisk, "submit_write", recorded_write)
 
