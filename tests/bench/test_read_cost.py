@@ -35,8 +35,10 @@ BOUND_TIMEOUTS = 60
 """For 4 KiB with `LOADED` under way, as a workload has them."""
 LOADED, ALONE = 16, 1
 """Queue depths. A lone read pays for its own segments and wake-ups, which sixteen share: it is printed, and above the
-bound (60 to 85 timeouts, by the Python build). No single function stands out there: four link and switch events, two
-TCP messages and two codecs cost some 115 Python calls."""
+bound. No single function stands out in either: a read at depth 16 is some 3,000 bytecodes in 82 Python calls with the
+trace, 4,000 in 103 with every oracle. How many timeouts that is depends on the Python build, for the optimised loop of
+SimPy gains more from a better one than so much code does: of Python 3.11, Debian's runs a timeout in two thirds of the
+time of one compiled without profiles, and a read in nine tenths of it."""
 
 BLOCK = 512
 SMALL, LARGE = 8, 128  # blocks: 4 and 64 KiB
