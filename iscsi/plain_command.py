@@ -12,11 +12,13 @@ from typing import Final
 
 from iscsi.constants import Opcode, TaskAttribute
 
-unpack_command: Final = Struct(">IIQIIII16s").unpack_from
+_COMMAND: Final = Struct(">IIQIIII16s")
+
+unpack_command: Final = _COMMAND.unpack_from
 """(buffer, position) to: the first word, the lengths (11.2.1.5, 11.2.1.6), LUN, ITT, Expected Data Transfer Length,
 CmdSN, ExpStatSN, CDB."""
 
-pack_command: Final = Struct(">IIQIIII16s").pack
+pack_command: Final = _COMMAND.pack
 """The same fields to a header."""
 
 COMMAND_MASK: Final = 0x7FE00000
